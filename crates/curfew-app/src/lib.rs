@@ -1,0 +1,1 @@
+//! Use cases: run, plan, explain, import, demo, configuration. Owns the clock and the configuration file.

@@ -1,0 +1,1 @@
+//! The scheduler's tables: migrations, reading contacts, writing a plan, checkpoints, history.

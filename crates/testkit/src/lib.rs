@@ -1,0 +1,1 @@
+//! For tests only: a second, naive planner, sample organizations, case reader.
