@@ -1,1 +1,24 @@
 //! Data in, plan out: what Curfew's scheduler decides, with no clock, I/O or threads.
+#![deny(missing_docs)]
+
+mod config;
+mod contact;
+mod day;
+mod exclusion;
+mod kind;
+mod row;
+pub mod rule;
+mod state;
+
+pub use config::{Decimal, DecimalError, PlanConfig, Priorities, Template, Templates};
+pub use contact::{Contact, Field, Issue, Problem, RawContact, Standing, Value, is_email};
+pub use day::{Anniversary, DateError, Day, Today};
+pub use exclusion::{ClosedPeriod, Exclusions, Window, WindowClass, WindowReason};
+pub use kind::{
+    CAMPAIGN_PREFIX, Campaign, Catalog, FOLLOWUP_PREFIX, FollowUpKind, Kind, KindClass, KindId,
+};
+pub use row::{
+    Change, DeleteReason, EventColumns, ExistingRow, Moment, RawRow, RowReader, SkipReason, Status,
+    StoredKind, StoredReason, WantedRow,
+};
+pub use state::State;

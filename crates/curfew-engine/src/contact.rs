@@ -1,0 +1,305 @@
+//! Contacts: what is read, what is valid (SPEC section 2).
+
+use std::fmt;
+
+use email_address::{EmailAddress, Options};
+
+use crate::{Anniversary, Day, State, Today};
+
+/// A value of a contact's column as the database has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// No value, or no such column.
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// A text.
+    Text(&'a str),
+    /// A real number, a blob, or a text that is not UTF-8.
+    Other,
+}
+
+/// A row of `contacts`, unchecked.
+#[derive(Clone, Copy, Debug)]
+pub struct RawContact<'a> {
+    /// Its `id`.
+    pub id: i64,
+    /// Column `email`.
+    pub email: Value<'a>,
+    /// Column `zip_code`.
+    pub zip_code: Value<'a>,
+    /// Column `birth_date`, else `birthday`.
+    pub birth_date: Value<'a>,
+    /// Column `effective_date`.
+    pub effective_date: Value<'a>,
+    /// Column `state`.
+    pub state: Value<'a>,
+    /// Column `phone_number`.
+    pub phone_number: Value<'a>,
+    /// Column `status`.
+    pub status: Value<'a>,
+}
+
+/// A valid, active contact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contact {
+    /// Its `id`.
+    pub id: i64,
+    /// The state of the ZIP code.
+    pub state: State,
+    /// The stored state where it is valid and differs: its rules apply as well.
+    pub second_state: Option<State>,
+    /// The birth date, if it is known.
+    pub birth: Option<Anniversary>,
+    /// The policy effective date, if it is known.
+    pub effective: Option<Anniversary>,
+    /// Whether there is a phone number for SMS.
+    pub has_phone: bool,
+}
+
+/// What a contact is to the scheduler.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// Messages are planned.
+    Valid(Contact),
+    /// The status is neither empty nor `active`: nothing is planned.
+    Inactive,
+    /// The e-mail address or the ZIP code cannot be used: nothing is planned.
+    Invalid,
+}
+
+/// A column of `contacts` that something is wrong with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the names are the columns")]
+pub enum Field {
+    Id,
+    Email,
+    ZipCode,
+    BirthDate,
+    EffectiveDate,
+    State,
+    TriggerDate,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Id => "id",
+            Self::Email => "email",
+            Self::ZipCode => "zip_code",
+            Self::BirthDate => "birth_date",
+            Self::EffectiveDate => "effective_date",
+            Self::State => "state",
+            Self::TriggerDate => "trigger_date",
+        })
+    }
+}
+
+/// What is wrong with it. The first three make a contact invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Problem {
+    /// There is no value.
+    Missing,
+    /// The value does not have the form it must have.
+    Malformed,
+    /// The ZIP code has the right form, but is not in use.
+    UnknownZip,
+    /// The date has the right form, but there is no such day.
+    NotARealDate,
+    /// The birth date lies after the day of the plan.
+    InTheFuture,
+    /// The stored state is not the one of the ZIP code.
+    StateMismatch {
+        /// The stored state.
+        stored: State,
+        /// The state of the ZIP code.
+        of_zip: State,
+    },
+    /// Another contact has the same id.
+    Duplicate,
+}
+
+/// Something wrong with a contact, for `contact_issues`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// The column.
+    pub field: Field,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+impl fmt::Display for Issue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problem {
+            Problem::Missing => f.write_str("is missing"),
+            Problem::Malformed => f.write_str(match self.field {
+                Field::Email => "is not a valid e-mail address",
+                Field::ZipCode => "is not of the form NNNNN or NNNNN-NNNN",
+                Field::BirthDate | Field::EffectiveDate | Field::TriggerDate => {
+                    "is not of the form YYYY-MM-DD"
+                }
+                Field::Id => "is not a whole number",
+                Field::State => "is not a state",
+            }),
+            Problem::UnknownZip => f.write_str("is not a known ZIP code"),
+            Problem::NotARealDate => f.write_str("is not a real date"),
+            Problem::InTheFuture => f.write_str("lies in the future"),
+            Problem::StateMismatch { stored, of_zip } => {
+                write!(f, "is {stored}, but the ZIP code is in {of_zip}; the rules of both apply")
+            }
+            Problem::Duplicate => f.write_str("occurs more than once"),
+        }
+    }
+}
+
+impl RawContact<'_> {
+    /// Checks a contact (SPEC section 2). Everything that is wrong goes to `issues`, also what
+    /// leaves the contact valid. An inactive contact is not checked further.
+    pub fn check(&self, today: Today, mut issues: impl FnMut(Issue)) -> Standing {
+        if !is_active(self.status) {
+            return Standing::Inactive;
+        }
+        let mut report = |field, problem| issues(Issue { field, problem });
+        let email_ok = match check_email(self.email) {
+            Ok(()) => true,
+            Err(problem) => {
+                report(Field::Email, problem);
+                false
+            }
+        };
+        let state = match check_zip(self.zip_code) {
+            Ok(state) => Some(state),
+            Err(problem) => {
+                report(Field::ZipCode, problem);
+                None
+            }
+        };
+        let mut date = |field, value| match check_date(value) {
+            Ok(day) => day,
+            Err(problem) => {
+                report(field, problem);
+                None
+            }
+        };
+        let mut birth = date(Field::BirthDate, self.birth_date);
+        let effective = date(Field::EffectiveDate, self.effective_date);
+        if birth.is_some_and(|birth| birth > today.day) {
+            report(Field::BirthDate, Problem::InTheFuture);
+            birth = None;
+        }
+        let (true, Some(state)) = (email_ok, state) else {
+            return Standing::Invalid;
+        };
+        let stored = match self.state {
+            Value::Text(code) => State::from_code(code),
+            _ => None,
+        };
+        let second_state = stored.filter(|stored| *stored != state);
+        if let Some(stored) = second_state {
+            report(Field::State, Problem::StateMismatch { stored, of_zip: state });
+        }
+        Standing::Valid(Contact {
+            id: self.id,
+            state,
+            second_state,
+            birth: birth.map(Anniversary::of),
+            effective: effective.map(Anniversary::of),
+            has_phone: match self.phone_number {
+                Value::Null => false,
+                Value::Text(number) => !number.trim().is_empty(),
+                Value::Integer(_) | Value::Other => true,
+            },
+        })
+    }
+}
+
+fn is_active(status: Value<'_>) -> bool {
+    match status {
+        Value::Null => true,
+        Value::Text(status) => status.is_empty() || status.eq_ignore_ascii_case("active"),
+        Value::Integer(_) | Value::Other => false,
+    }
+}
+
+fn check_email(email: Value<'_>) -> Result<(), Problem> {
+    match email {
+        Value::Null => Err(Problem::Missing),
+        Value::Text("") => Err(Problem::Missing),
+        Value::Text(text) if is_email(text) => Ok(()),
+        Value::Text(_) | Value::Integer(_) | Value::Other => Err(Problem::Malformed),
+    }
+}
+
+const EMAIL_OPTIONS: Options =
+    Options { minimum_sub_domains: 2, allow_domain_literal: false, allow_display_text: false };
+
+/// Whether a text can be written to as an e-mail address: one `@`, no spaces, a dot in the domain,
+/// and otherwise as RFC 5321 has it.
+///
+/// ```
+/// assert!(curfew_engine::is_email("ann.o'hara+mail@example.com"));
+/// assert!(!curfew_engine::is_email("ann@example"));
+/// ```
+pub fn is_email(text: &str) -> bool {
+    is_plain_email(text.as_bytes())
+        || (text.bytes().filter(|byte| *byte == b'@').count() == 1
+            && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+            && EmailAddress::parse_with_options(text, EMAIL_OPTIONS).is_ok())
+}
+
+/// The form that nearly all addresses have, accepted without a full parse.
+fn is_plain_email(text: &[u8]) -> bool {
+    let Some(at) = text.iter().position(|byte| *byte == b'@') else { return false };
+    let (local, domain) = (&text[..at], &text[at + 1..]);
+    let dotted = |part: &[u8], labels: usize, length: usize, extra: &[u8]| {
+        part.len() <= 255
+            && part.split(|byte| *byte == b'.').count() >= labels
+            && part.split(|byte| *byte == b'.').all(|label| {
+                !label.is_empty()
+                    && label.len() <= length
+                    && label.iter().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(byte))
+            })
+    };
+    local.len() <= 64 && dotted(local, 1, 64, b"_+-") && dotted(domain, 2, 63, b"")
+}
+
+fn check_zip(zip: Value<'_>) -> Result<State, Problem> {
+    let number = match zip {
+        Value::Null | Value::Text("") => return Err(Problem::Missing),
+        // A column of integers has lost the leading zeros.
+        Value::Integer(number) => {
+            u32::try_from(number).ok().filter(|n| *n <= 99_999).ok_or(Problem::Malformed)?
+        }
+        Value::Text(text) => zip_number(text).ok_or(Problem::Malformed)?,
+        Value::Other => return Err(Problem::Malformed),
+    };
+    State::of_zip(number).ok_or(Problem::UnknownZip)
+}
+
+/// The five-digit number of `NNNNN` or `NNNNN-NNNN`.
+fn zip_number(text: &str) -> Option<u32> {
+    let bytes = text.as_bytes();
+    let (five, four) = match bytes.len() {
+        5 => (bytes, &b""[..]),
+        10 if bytes[5] == b'-' => (&bytes[..5], &bytes[6..]),
+        _ => return None,
+    };
+    if !four.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    five.iter()
+        .try_fold(0, |n, digit| digit.is_ascii_digit().then(|| n * 10 + u32::from(digit - b'0')))
+}
+
+fn check_date(value: Value<'_>) -> Result<Option<Day>, Problem> {
+    match value {
+        Value::Null | Value::Text("") => Ok(None),
+        Value::Text(text) => match Day::parse(text) {
+            Ok(day) => Ok(Some(day)),
+            Err(crate::DateError::NotReal) => Err(Problem::NotARealDate),
+            Err(crate::DateError::Malformed) => Err(Problem::Malformed),
+        },
+        Value::Integer(_) | Value::Other => Err(Problem::Malformed),
+    }
+}

@@ -1,0 +1,358 @@
+//! Civil dates as day numbers.
+//!
+//! Windows and balancing are arithmetic on days, so the engine counts them from 1970-01-01 and
+//! turns them into calendar dates only at its edges.
+
+use std::{
+    fmt,
+    ops::{Add, AddAssign, Sub},
+};
+
+use jiff::{SignedDuration, civil::Date};
+
+const EPOCH: Date = jiff::civil::date(1970, 1, 1);
+
+/// A civil date, as the number of days since 1970-01-01.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i32);
+
+impl Day {
+    /// The day with this number; 0 is 1970-01-01.
+    pub const fn new(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// Days since 1970-01-01, negative before it.
+    pub const fn number(self) -> i32 {
+        self.0
+    }
+
+    /// The day of a calendar date.
+    pub fn from_date(date: Date) -> Self {
+        let hours = date.duration_since(EPOCH).as_hours();
+        Self(i32::try_from(hours / 24).expect("jiff's dates are within 20,000 years"))
+    }
+
+    /// The calendar date; days outside of jiff's years -9999 to 9999 give the nearest one inside.
+    pub fn to_date(self) -> Date {
+        EPOCH.saturating_add(SignedDuration::from_hours(i64::from(self.0) * 24))
+    }
+
+    /// The day of `year`-`month`-`day`, or `None` if there is no such date. Years 1 to 9999.
+    ///
+    /// ```
+    /// use curfew_engine::Day;
+    /// assert!(Day::from_ymd(2028, 2, 29).is_some());
+    /// assert!(Day::from_ymd(2027, 2, 29).is_none());
+    /// ```
+    pub fn from_ymd(year: i16, month: i8, day: i8) -> Option<Self> {
+        if year < 1 {
+            return None;
+        }
+        Date::new(year, month, day).ok().map(Self::from_date)
+    }
+
+    /// Reads `YYYY-MM-DD` with an optional time part (`2026-11-20`, `2026-11-20 08:30:00`,
+    /// `2026-11-20T08:30:00Z`), as SPEC section 2 accepts dates.
+    ///
+    /// # Errors
+    /// [`DateError::Malformed`] if the text has another form, [`DateError::NotReal`] if there is no
+    /// such date.
+    ///
+    /// ```
+    /// use curfew_engine::{DateError, Day};
+    /// assert_eq!(Day::parse("1970-01-02 08:30").unwrap().number(), 1);
+    /// assert_eq!(Day::parse("2027-02-29"), Err(DateError::NotReal));
+    /// assert_eq!(Day::parse("02/03/2027"), Err(DateError::Malformed));
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, DateError> {
+        let bytes = text.as_bytes();
+        let (Some(date), rest) = (bytes.get(..10), bytes.get(10..).unwrap_or_default()) else {
+            return Err(DateError::Malformed);
+        };
+        if date[4] != b'-' || date[7] != b'-' || !is_time_part(rest) {
+            return Err(DateError::Malformed);
+        }
+        let number = |digits: &[u8]| {
+            digits
+                .iter()
+                .try_fold(0_i16, |n, c| c.is_ascii_digit().then(|| n * 10 + i16::from(c - b'0')))
+        };
+        let (Some(year), Some(month), Some(day)) =
+            (number(&date[..4]), number(&date[5..7]), number(&date[8..]))
+        else {
+            return Err(DateError::Malformed);
+        };
+        // Two digits always fit into an i8.
+        #[expect(clippy::cast_possible_truncation, reason = "two digits")]
+        Self::from_ymd(year, month as i8, day as i8).ok_or(DateError::NotReal)
+    }
+
+    /// The calendar year.
+    pub fn year(self) -> i16 {
+        self.to_date().year()
+    }
+
+    /// The first day of this day's month.
+    #[must_use]
+    pub fn month_start(self) -> Self {
+        self - (i32::from(self.to_date().day()) - 1)
+    }
+}
+
+/// Whether what follows a date is nothing, or ` ` or `T` and a time with an optional zone.
+fn is_time_part(rest: &[u8]) -> bool {
+    let [b'T' | b't' | b' ', time @ ..] = rest else {
+        return rest.is_empty();
+    };
+    let time = match time {
+        [head @ .., b'Z' | b'z'] => head,
+        [head @ .., b'+' | b'-', h1, h2, b':', m1, m2]
+        | [head @ .., b'+' | b'-', h1, h2, m1, m2]
+            if [h1, h2, m1, m2].iter().all(|c| c.is_ascii_digit()) =>
+        {
+            head
+        }
+        _ => time,
+    };
+    let pair = |high: u8, low: u8, below: u8| {
+        high.is_ascii_digit() && low.is_ascii_digit() && (high - b'0') * 10 + (low - b'0') < below
+    };
+    match time {
+        [h1, h2, b':', m1, m2] => pair(*h1, *h2, 24) && pair(*m1, *m2, 60),
+        [h1, h2, b':', m1, m2, b':', s1, s2, fraction @ ..] => {
+            pair(*h1, *h2, 24)
+                && pair(*m1, *m2, 60)
+                && pair(*s1, *s2, 61)
+                && match fraction {
+                    [] => true,
+                    [b'.', digits @ ..] => {
+                        !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+                    }
+                    _ => false,
+                }
+        }
+        _ => false,
+    }
+}
+
+/// Why a text is not a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DateError {
+    /// The text is not of the form `YYYY-MM-DD` with an optional time part.
+    #[error("is not of the form YYYY-MM-DD")]
+    Malformed,
+    /// The form is right, but there is no such day, like February 30.
+    #[error("is not a real date")]
+    NotReal,
+}
+
+impl Add<i32> for Day {
+    type Output = Self;
+    fn add(self, days: i32) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+}
+
+impl AddAssign<i32> for Day {
+    fn add_assign(&mut self, days: i32) {
+        *self = *self + days;
+    }
+}
+
+impl Sub<i32> for Day {
+    type Output = Self;
+    fn sub(self, days: i32) -> Self {
+        Self(self.0.saturating_sub(days))
+    }
+}
+
+impl Sub for Day {
+    type Output = i32;
+    fn sub(self, other: Self) -> i32 {
+        self.0.saturating_sub(other.0)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let date = self.to_date();
+        write!(f, "{:04}-{:02}-{:02}", date.year(), date.month(), date.day())
+    }
+}
+
+impl fmt::Debug for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The yearly return of a date (SPEC section 3): the same month and day of every year from the
+/// original date on; February 29 falls on February 28 in a year without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anniversary {
+    first: Day,
+    year: i16,
+    month: i8,
+    day: i8,
+}
+
+impl Anniversary {
+    /// The yearly return of `first`.
+    pub fn of(first: Day) -> Self {
+        let date = first.to_date();
+        Self { first, year: date.year(), month: date.month(), day: date.day() }
+    }
+
+    /// The original date.
+    pub fn first(self) -> Day {
+        self.first
+    }
+
+    /// The occurrence in `year`, or `None` before the original date's year.
+    pub fn in_year(self, year: i16) -> Option<Day> {
+        (year >= self.year).then(|| day_in_year(year, self.month, self.day))
+    }
+
+    /// `next(T, d)`: the first occurrence on or after `today`.
+    pub fn next_from(self, today: Today) -> Day {
+        if self.first >= today.day {
+            return self.first;
+        }
+        let this_year = day_in_year(today.year, self.month, self.day);
+        if this_year >= today.day {
+            this_year
+        } else {
+            day_in_year(today.year + 1, self.month, self.day)
+        }
+    }
+
+    /// `prev(T, d)`: the last occurrence before `today`, if there is one.
+    pub fn last_before(self, today: Today) -> Option<Day> {
+        if self.first >= today.day {
+            return None;
+        }
+        let this_year = day_in_year(today.year, self.month, self.day);
+        if this_year < today.day { Some(this_year) } else { self.in_year(today.year - 1) }
+    }
+
+    /// Completed years on `day`: how often the anniversary has come round since the original date;
+    /// negative before it.
+    pub fn completed_years(self, day: Day) -> i32 {
+        let year = day.year();
+        let years = i32::from(year) - i32::from(self.year);
+        if day < day_in_year(year, self.month, self.day) { years - 1 } else { years }
+    }
+}
+
+/// The date of `month` and `day` in `year`; February 29 is February 28 where there is none.
+pub(crate) fn day_in_year(year: i16, month: i8, day: i8) -> Day {
+    let day_of_month = if month == 2 && day == 29 && !jiff::civil::date(year, 1, 1).in_leap_year() {
+        28
+    } else {
+        day
+    };
+    Day::from_date(jiff::civil::date(year, month, day_of_month))
+}
+
+/// The day a plan is made for: `T` of the specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Today {
+    /// The date.
+    pub day: Day,
+    /// Its calendar year, kept because almost every rule asks for it.
+    pub year: i16,
+}
+
+impl Today {
+    /// The first and the last year that a plan can be made for.
+    pub const YEARS: std::ops::RangeInclusive<i16> = 1900..=9000;
+
+    /// Planning on `day`, or `None` outside of [`Today::YEARS`].
+    pub fn new(day: Day) -> Option<Self> {
+        let year = day.year();
+        Self::YEARS.contains(&year).then_some(Self { day, year })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> Day {
+        Day::parse(text).unwrap()
+    }
+
+    fn today(text: &str) -> Today {
+        Today::new(day(text)).unwrap()
+    }
+
+    #[test]
+    fn a_date_may_have_a_time_part_and_nothing_else() {
+        for good in [
+            "2026-11-20",
+            "2026-11-20 08:30",
+            "2026-11-20 08:30:00",
+            "2026-11-20T08:30:00Z",
+            "2026-11-20T08:30:00.123+05:30",
+            "2026-11-20T08:30:00-0600",
+        ] {
+            assert_eq!(Day::parse(good), Ok(day("2026-11-20")), "{good}");
+        }
+        for bad in [
+            "",
+            "2026-11-2",
+            "2026/11/20",
+            "20-11-2026",
+            "2026-11-20x",
+            "2026-11-20 ",
+            " 2026-11-20",
+            "2026-11-20T25:00",
+            "2026-11-20 soon",
+            "２０２６-11-20",
+            "2026-1-20",
+            "+026-11-20",
+        ] {
+            assert_eq!(Day::parse(bad), Err(DateError::Malformed), "{bad}");
+        }
+        for unreal in ["2027-02-29", "2026-13-01", "2026-00-10", "2026-04-31", "0000-01-01"] {
+            assert_eq!(Day::parse(unreal), Err(DateError::NotReal), "{unreal}");
+        }
+    }
+
+    #[test]
+    fn printing_and_parsing_are_inverse_for_every_day_of_two_centuries() {
+        for number in -40_000..40_000 {
+            let day = Day::new(number);
+            assert_eq!(Day::parse(&day.to_string()), Ok(day));
+            assert_eq!(Day::from_date(day.to_date()), day);
+        }
+    }
+
+    #[test]
+    fn february_29_returns_on_february_28_in_common_years() {
+        let leap = Anniversary::of(day("1952-02-29"));
+        assert_eq!(leap.in_year(2027), Some(day("2027-02-28")));
+        assert_eq!(leap.in_year(2028), Some(day("2028-02-29")));
+        assert_eq!(leap.next_from(today("2027-02-28")), day("2027-02-28"));
+        assert_eq!(leap.next_from(today("2027-03-01")), day("2028-02-29"));
+        assert_eq!(leap.last_before(today("2027-02-28")), Some(day("2026-02-28")));
+        assert_eq!(leap.completed_years(day("2027-02-27")), 74);
+        assert_eq!(leap.completed_years(day("2027-02-28")), 75);
+        assert_eq!(leap.completed_years(day("2028-02-28")), 75);
+        assert_eq!(leap.completed_years(day("2028-02-29")), 76);
+    }
+
+    #[test]
+    fn the_original_date_is_the_first_occurrence() {
+        let future = Anniversary::of(day("2030-05-01"));
+        assert_eq!(future.next_from(today("2026-11-20")), day("2030-05-01"));
+        assert_eq!(future.last_before(today("2026-11-20")), None);
+        assert_eq!(future.last_before(today("2030-05-01")), None);
+        assert_eq!(future.last_before(today("2030-05-02")), Some(day("2030-05-01")));
+        let january = Anniversary::of(day("2026-01-05"));
+        assert_eq!(january.last_before(today("2027-01-01")), Some(day("2026-01-05")));
+        assert_eq!(january.last_before(today("2026-01-05")), None);
+    }
+}
