@@ -5,6 +5,7 @@ mod config;
 mod contact;
 mod day;
 mod exclusion;
+mod input;
 mod kind;
 mod row;
 pub mod rule;
@@ -14,6 +15,7 @@ pub use config::{Decimal, DecimalError, PlanConfig, Priorities, Template, Templa
 pub use contact::{Contact, Field, Issue, Problem, RawContact, Standing, Value, is_email};
 pub use day::{Anniversary, DateError, Day, Today};
 pub use exclusion::{ClosedPeriod, Exclusions, Window, WindowClass, WindowReason};
+pub use input::{Answer, Behaviour, ContactInput, Target, TargetStatus};
 pub use kind::{
     CAMPAIGN_PREFIX, Campaign, Catalog, FOLLOWUP_PREFIX, FollowUpKind, Kind, KindClass, KindId,
 };
