@@ -1,6 +1,8 @@
 //! The gate can fail: every rule is broken once, in a small workspace made for the purpose, and the
 //! real program must notice that and nothing else.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -246,7 +248,7 @@ fn ignored_and_sleeping_tests_are_noticed() {
 fn an_allowed_lint_without_a_reason_is_noticed() {
     check(
         |workspace| {
-            workspace.append("crates/curfew/src/lib.rs", "#[allow(dead_code)]\nfn b() {}\n")
+            workspace.append("crates/curfew/src/lib.rs", "#[allow(dead_code)]\nfn b() {}\n");
         },
         &["crates/curfew/src/lib.rs:3: say why"],
     );
