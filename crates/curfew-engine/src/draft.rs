@@ -201,6 +201,8 @@ pub struct Note {
     pub kind: KindId,
     /// The event date, if the event columns name one.
     pub event: Option<Day>,
+    /// The initial row, for follow-ups.
+    pub initial_id: Option<i64>,
     /// The ideal date.
     pub ideal: Day,
     /// The deadline.
@@ -613,6 +615,7 @@ impl<'c> Planner<'c> {
             draft.notes.push(Note {
                 kind: candidate.kind,
                 event: Some(candidate.event),
+                initial_id: None,
                 ideal: candidate.ideal,
                 deadline: candidate.deadline,
                 verdict,
@@ -812,7 +815,8 @@ impl<'c> Planner<'c> {
             };
             if draft.explain {
                 let event = initial.event.date();
-                draft.notes.push(Note { kind, event, ideal, deadline, verdict });
+                let initial_id = Some(initial.id);
+                draft.notes.push(Note { kind, event, initial_id, ideal, deadline, verdict });
             }
             if verdict != Verdict::Considered {
                 continue;
