@@ -15,7 +15,7 @@ pub use place::spreading_hash;
 use crate::{
     Anniversary, Catalog, ClosedPeriod, Contact, ContactInput, Day, DeleteReason, EventColumns,
     Exclusions, ExistingRow, Issue, KindClass, KindId, PlanConfig, Problem, Standing, Status,
-    StoredKind, TargetStatus, Today, contact::Field,
+    StoredKind, Target, TargetStatus, Today, contact::Field,
 };
 use rows::{is_live, mark_duplicates};
 
@@ -148,6 +148,28 @@ impl<'c> Planner<'c> {
             }
         }
         draft.standing = Some(standing);
+        self.report_targets_without_date(input, draft);
+    }
+
+    /// A target without a date that its message could hang on is an issue, whatever the contact is.
+    fn report_targets_without_date(&self, input: &ContactInput<'_>, draft: &mut Draft) {
+        for target in input.targets.iter().filter(|target| self.is_targeted(target)) {
+            let problem = match target.trigger {
+                Ok(Some(_)) => continue,
+                Ok(None) => Problem::Missing,
+                Err(crate::DateError::NotReal) => Problem::NotARealDate,
+                Err(crate::DateError::Malformed) => Problem::Malformed,
+            };
+            draft.issues.push(Issue { field: Field::TriggerDate, problem });
+        }
+    }
+
+    /// Whether a target's own trigger date counts: its instance takes part and does not target all.
+    fn is_targeted(&self, target: &Target) -> bool {
+        let campaign = &self.catalog.campaigns()[usize::from(target.campaign)];
+        !campaign.targets_all
+            && target.status != TargetStatus::Sent
+            && campaign.takes_part(self.today.day)
     }
 
     fn plan_messages(&self, contact: &Contact, input: &ContactInput<'_>, draft: &mut Draft) {
@@ -275,38 +297,18 @@ impl<'c> Planner<'c> {
             let candidate = self.campaign_candidate(*index, trigger);
             self.consider(&candidate, contact, exclusions, input, draft, Some(attributions));
         }
-        for (place, target) in input.targets.iter().enumerate() {
-            let campaign = &self.catalog.campaigns()[usize::from(target.campaign)];
-            if campaign.targets_all
-                || target.status == TargetStatus::Sent
-                || !campaign.takes_part(self.today.day)
-            {
+        let live: SmallVec<[&Target; 4]> =
+            input.targets.iter().filter(|target| self.is_targeted(target)).collect();
+        for (place, target) in live.iter().enumerate() {
+            let Ok(Some(trigger)) = target.trigger else { continue };
+            let is_twin = |other: &&Target| {
+                (other.campaign, other.trigger) == (target.campaign, target.trigger)
+            };
+            if live[..place].iter().copied().any(|other| is_twin(&other)) {
                 continue;
             }
-            let problem = match target.trigger {
-                Ok(Some(trigger)) => {
-                    let twin = |other: &crate::Target| {
-                        (other.campaign, other.trigger, other.status == TargetStatus::Sent)
-                            == (target.campaign, target.trigger, false)
-                    };
-                    if !input.targets[..place].iter().any(twin) {
-                        let candidate = self.campaign_candidate(target.campaign, trigger);
-                        self.consider(
-                            &candidate,
-                            contact,
-                            exclusions,
-                            input,
-                            draft,
-                            Some(attributions),
-                        );
-                    }
-                    continue;
-                }
-                Ok(None) => Problem::Missing,
-                Err(crate::DateError::NotReal) => Problem::NotARealDate,
-                Err(crate::DateError::Malformed) => Problem::Malformed,
-            };
-            draft.issues.push(Issue { field: Field::TriggerDate, problem });
+            let candidate = self.campaign_candidate(target.campaign, trigger);
+            self.consider(&candidate, contact, exclusions, input, draft, Some(attributions));
         }
     }
 
@@ -512,16 +514,16 @@ fn committed_row_handling(
         .map(|row| row.id)
 }
 
-/// The last enrollment date before today and the first one on or after it.
+/// The last enrollment date before today and the first one on or after it. A date that a year does
+/// not have is left out.
 fn aep_dates(config: &PlanConfig, today: Today) -> (Option<Day>, Option<Day>) {
-    let years: Vec<i16> = if config.aep_years.is_empty() {
-        (today.year - 1..=today.year + 1).collect()
-    } else {
-        config.aep_years.clone()
-    };
+    // February 29 may be eight years away, and horizon and grace days may be ten years.
+    let near = today.year - 20..=today.year + 20;
+    let years: Vec<i16> =
+        if config.aep_years.is_empty() { near.collect() } else { config.aep_years.clone() };
     let dates = || {
         years.iter().flat_map(|year| {
-            config.aep_dates.iter().map(|(month, day)| crate::day::day_in_year(*year, *month, *day))
+            config.aep_dates.iter().filter_map(|(month, day)| Day::from_ymd(*year, *month, *day))
         })
     };
     (
