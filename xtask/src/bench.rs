@@ -56,10 +56,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         }
     }
     shell::run(&mut shell::command(root, "cargo build --release --locked -p curfew"))?;
-    let bench = Bench {
-        curfew: root.join("target/release/curfew"),
-        folder: root.join("target/bench"),
-    };
+    let bench =
+        Bench { curfew: root.join("target/release/curfew"), folder: root.join("target/bench") };
     std::fs::create_dir_all(&bench.folder)?;
 
     let mut text = String::new();
@@ -94,7 +92,7 @@ impl Bench {
         let baseline = self.baseline(&db, &base)?;
         remove_database(&base)?;
         scenarios.push(self.plan("unchanged", &db, TODAY)?);
-        self.sql(
+        sql(
             &db,
             "UPDATE contacts SET birth_date = date(birth_date, '+17 days') WHERE id % 100 = 0",
         )?;
@@ -136,7 +134,10 @@ impl Bench {
         let mut command = Command::new(&self.curfew);
         command.arg("run").arg("--db").arg(db).args(["--today", today]).args(more);
         let cost = self.time(&mut command)?;
-        let rows = self.sql(db, "SELECT rows_inserted + rows_updated + rows_expired + rows_deleted FROM scheduler_checkpoints ORDER BY rowid DESC LIMIT 1")?;
+        let rows = sql(
+            db,
+            "SELECT rows_inserted + rows_updated + rows_expired + rows_deleted FROM scheduler_checkpoints ORDER BY rowid DESC LIMIT 1",
+        )?;
         let scenario = Scenario {
             name,
             cost,
@@ -150,8 +151,8 @@ impl Bench {
 
     /// The shell inserts all rows of the plan into an empty database of the same schema.
     fn baseline(&self, planned: &Path, into: &Path) -> Result<Scenario> {
-        let schema = self.sql(planned, ".schema email_schedules")?;
-        self.sql(into, &format!("PRAGMA page_size = 16384; PRAGMA journal_mode = wal;\n{schema}"))?;
+        let schema = sql(planned, ".schema email_schedules")?;
+        sql(into, &format!("PRAGMA page_size = 16384; PRAGMA journal_mode = wal;\n{schema}"))?;
         let statement = format!(
             "PRAGMA cache_size = -65536; ATTACH '{}' AS planned; \
              INSERT INTO email_schedules SELECT * FROM planned.email_schedules;",
@@ -159,7 +160,7 @@ impl Bench {
         );
         let mut command = Command::new("sqlite3");
         let cost = self.time(command.arg(into).arg(statement))?;
-        let rows = self.sql(into, "SELECT count(*) FROM email_schedules")?;
+        let rows = sql(into, "SELECT count(*) FROM email_schedules")?;
         eprintln!("baseline: {:.2} s", cost.wall_seconds);
         Ok(Scenario {
             name: "baseline: `sqlite3` inserts the rows of the cold run",
@@ -168,10 +169,6 @@ impl Bench {
             database_mib: mib(into),
             wal_mib: mib(&with_suffix(into, "-wal")),
         })
-    }
-
-    fn sql(&self, db: &Path, sql: &str) -> Result<String> {
-        shell::output(Command::new("sqlite3").stdin(Stdio::null()).arg("-batch").arg(db).arg(sql))
     }
 
     /// Runs a command under `time`, its output dropped.
@@ -195,6 +192,10 @@ impl Bench {
     }
 }
 
+fn sql(db: &Path, sql: &str) -> Result<String> {
+    shell::output(Command::new("sqlite3").stdin(Stdio::null()).arg("-batch").arg(db).arg(sql))
+}
+
 fn write_table(
     out: &mut String,
     contacts: u64,
@@ -202,7 +203,10 @@ fn write_table(
     scenarios: &[Scenario],
 ) -> Result<()> {
     writeln!(out, "\n### {contacts} contacts\n")?;
-    writeln!(out, "| run | rows written | wall, s | CPU, s | ratio to baseline | peak memory, MiB | database, MiB | WAL, MiB |")?;
+    writeln!(
+        out,
+        "| run | rows written | wall, s | CPU, s | ratio to baseline | peak memory, MiB | database, MiB | WAL, MiB |"
+    )?;
     writeln!(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
     for scenario in std::iter::once(baseline).chain(scenarios) {
         let Scenario { name, cost, rows, database_mib, wal_mib } = scenario;
