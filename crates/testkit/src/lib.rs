@@ -10,6 +10,8 @@
 #![allow(clippy::missing_panics_doc, reason = "said once, above")]
 
 mod calendar;
+pub mod differential;
 pub mod model;
+pub mod organization;
 
 pub mod periods;

@@ -440,8 +440,8 @@ mod tests {
             let rules: Vec<Rule> = rules.iter().filter(|_| random.u8(..4) == 0).cloned().collect();
             let day = |year: i16, day: i64| plus(date(year, 1, 1), day);
             let person = Person {
-                birth: Some(day(1960, random.i64(..366))).filter(|_| random.u8(..5) > 0),
-                effective: Some(day(2018, random.i64(..365))).filter(|_| random.u8(..5) > 0),
+                birth: Some(day(1960, random.i64(0..366))).filter(|_| random.u8(..5) > 0),
+                effective: Some(day(2018, random.i64(0..365))).filter(|_| random.u8(..5) > 0),
             };
             let listed = ClosedDays::new(&rules, person, 60, 2029);
             for n in (0..800).step_by(3) {

@@ -10,11 +10,12 @@ use super::config::{CampaignInstance, CampaignType, ModelConfig};
 use crate::calendar::{parse_date, parse_moment};
 
 /// One row of any table, by column name in lower case.
-pub(super) struct Record(BTreeMap<String, Value>);
+#[derive(Debug)]
+pub(crate) struct Record(BTreeMap<String, Value>);
 
 impl Record {
     /// The value as text; `None` for NULL and for a missing column.
-    pub(super) fn text(&self, column: &str) -> Option<String> {
+    pub(crate) fn text(&self, column: &str) -> Option<String> {
         match self.value(column) {
             Value::Text(text) => Some(text),
             Value::Integer(number) => Some(number.to_string()),
@@ -24,7 +25,7 @@ impl Record {
     }
 
     /// The value as an integer; `None` for NULL, for a missing column and for anything else.
-    pub(super) fn integer(&self, column: &str) -> Option<i64> {
+    pub(crate) fn integer(&self, column: &str) -> Option<i64> {
         match self.value(column) {
             Value::Integer(number) => Some(number),
             _ => None,
@@ -32,18 +33,23 @@ impl Record {
     }
 
     /// The value; NULL for a missing column.
-    pub(super) fn value(&self, column: &str) -> Value {
+    pub(crate) fn value(&self, column: &str) -> Value {
         self.0.get(column).cloned().unwrap_or(Value::Null)
     }
 
+    /// All values by column.
+    pub(crate) fn into_values(self) -> BTreeMap<String, Value> {
+        self.0
+    }
+
     /// Whether the table has the column.
-    pub(super) fn has(&self, column: &str) -> bool {
+    pub(crate) fn has(&self, column: &str) -> bool {
         self.0.contains_key(column)
     }
 }
 
 /// All rows of a table in the order of their row ids (as column `rowid`); none when there is no such table.
-pub(super) fn records(conn: &Connection, table: &str) -> Vec<Record> {
+pub(crate) fn records(conn: &Connection, table: &str) -> Vec<Record> {
     let exists: bool = conn
         .query_row(
             "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?1",

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use rusqlite::Connection;
 
-pub(crate) use self::database::stored_rows;
+pub(crate) use self::database::{records, stored_rows};
 pub use self::{
     config::{CampaignInstance, CampaignType, ModelConfig, Priorities, TEMPLATE_KINDS, Templates},
     contacts::Issue,
