@@ -3,7 +3,10 @@
 
 mod support;
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use curfew_engine::{Decimal, KindClass, Limits, Placement, PlanConfig, spreading_hash};
 use proptest::{
@@ -11,7 +14,7 @@ use proptest::{
     test_runner::{RngSeed, TestRunner},
 };
 use support::{
-    organization::{Effect, Organization, Plan, ScheduleRow},
+    organization::{Cell, Effect, Organization, Plan, ScheduleRow},
     promises, rules,
     sample::samples,
 };
@@ -192,6 +195,127 @@ fn contacts_do_not_change_each_others_plans_where_no_limit_is_reached() {
             let changes = alone.contacts.first().map(|alone| alone.changes.clone());
             assert_eq!(contact.changes, changes.unwrap_or_default(), "contact {}", contact.id);
         }
+    });
+}
+
+/// What the sender did with the rows of an organization while days went by.
+#[derive(Default)]
+struct Outbox {
+    /// Every message that was sent, by what makes it one message.
+    sent: Vec<EventKey>,
+}
+
+/// What makes two rows the same message: contact, kind, instance and event; of a follow-up the
+/// initial row.
+type EventKey = (i64, String, Option<i64>, [Option<i64>; 3], Option<i64>);
+
+fn event_key(row: &ScheduleRow) -> EventKey {
+    match row.initial_id {
+        Some(initial) if row.is_follow_up() => {
+            (row.contact_id, String::new(), None, [None; 3], Some(initial))
+        }
+        _ => {
+            (row.contact_id, row.email_type.to_ascii_lowercase(), row.instance_id, row.event, None)
+        }
+    }
+}
+
+impl Outbox {
+    /// Sends what is planned for today.
+    fn send(&mut self, organization: &mut Organization, status: &str) {
+        let today = organization.today;
+        for row in organization.rows.values_mut() {
+            if row.is_planned() && row.day() == Some(today) {
+                status.clone_into(&mut row.status);
+                row.actual_send_datetime = Some(format!("{today} 09:00:00"));
+                self.sent.push(event_key(row));
+            }
+        }
+    }
+
+    fn check_nothing_was_sent_twice(&self) {
+        let mut keys = BTreeSet::new();
+        for key in &self.sent {
+            assert!(keys.insert(key), "{key:?} was sent twice");
+        }
+    }
+}
+
+#[test]
+fn a_year_of_runs_sends_every_message_once_or_has_a_reason_on_record() {
+    holds(12, samples(4), |sample| {
+        let mut organization = sample.build();
+        // A birth date becomes known on its day: nobody is born in this year.
+        let today = organization.today;
+        for contact in organization.contacts.values_mut() {
+            if matches!(&contact.birth_date, Cell::Text(date) if **date >= *today.to_string()) {
+                contact.birth_date = Cell::Null;
+            }
+        }
+        let mut outbox = Outbox::default();
+        let mut considered: BTreeSet<EventKey> = BTreeSet::new();
+        let mut expired_before: BTreeSet<i64> = BTreeSet::new();
+        for day in 0..400 {
+            let plan = organization.plan(usize::MAX);
+            let mut after = organization.clone();
+            after.apply(&plan);
+            if day % 25 == 0
+                && let Err(why) = promises::check(&organization, &plan, &after)
+            {
+                panic!("on {}: {why}", organization.today);
+            }
+            organization = after;
+            let rows = organization.rows.values().filter(|row| row.is_owned());
+            let planned = rows.filter(|row| row.day() >= Some(organization.today));
+            considered.extend(planned.map(event_key));
+            let expired = organization.rows.iter().filter(|(_, row)| {
+                row.skip_reason.as_deref() == Some("Expired before it was sent")
+            });
+            let expired: BTreeSet<i64> = expired.map(|(id, _)| *id).collect();
+            if day == 0 {
+                expired_before = expired;
+            } else {
+                assert_eq!(expired, expired_before, "expired on {}", organization.today);
+            }
+            outbox.send(&mut organization, "sent");
+            organization.today += 1;
+        }
+        outbox.check_nothing_was_sent_twice();
+        let on_record: BTreeSet<EventKey> = organization.rows.values().map(event_key).collect();
+        for key in &considered {
+            assert!(on_record.contains(key), "{key:?} was considered, and is gone");
+        }
+    });
+}
+
+#[test]
+fn however_the_sender_works_nothing_is_sent_twice() {
+    let days = proptest::collection::vec((0..6_u8, 0..4_usize), 200);
+    holds(12, (samples(4), days), |(sample, days)| {
+        let mut organization = sample.build();
+        let mut outbox = Outbox::default();
+        for (what, status) in days {
+            let status = ["sent", "delivered", "scheduled", "failed"][*status];
+            let (sends_first, runs, sends_last) = match what {
+                0 => (true, true, false),
+                1 => (false, false, true),
+                2 => (false, true, false),
+                3 => (true, true, true),
+                _ => (false, true, true),
+            };
+            if sends_first {
+                outbox.send(&mut organization, status);
+            }
+            if runs {
+                let plan = organization.plan(usize::MAX);
+                organization.apply(&plan);
+            }
+            if sends_last {
+                outbox.send(&mut organization, status);
+            }
+            organization.today += 1;
+        }
+        outbox.check_nothing_was_sent_twice();
     });
 }
 
