@@ -8,6 +8,7 @@ pub(crate) mod naive;
 pub(crate) mod organization;
 pub(crate) mod promises;
 pub(crate) mod rules;
+pub(crate) mod sample;
 
 use curfew_engine::Day;
 
