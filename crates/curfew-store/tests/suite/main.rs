@@ -1,0 +1,4 @@
+//! The store as others see it, over databases in memory, in files, and of the older application.
+
+mod fixture;
+mod open;
