@@ -15,3 +15,5 @@ pub mod model;
 pub mod organization;
 
 pub mod periods;
+pub mod promises;
+pub mod sender;

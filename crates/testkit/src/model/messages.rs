@@ -243,7 +243,8 @@ impl<'a> World<'a> {
             }
         }
         for period in closed.periods() {
-            let mut message = self.post_window_message(contact, *period);
+            let message = self.yearly_message(contact, "post_window", period.end);
+            let mut message = message.expect("a kind of its own");
             let exists = self
                 .owned_row(&message)
                 .is_some_and(|row| row.is_planned() || row.skipped_for(&[FREQUENCY]));
@@ -287,43 +288,52 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The message of a kind that has no campaign and no initial row, for one event date.
+    pub(crate) fn yearly_message(
+        &self,
+        contact: &Contact,
+        kind: &str,
+        event: Date,
+    ) -> Option<Message> {
+        let config = self.config;
+        let priorities = config.priorities;
+        let (ideal, deadline, priority) = match kind {
+            "birthday" => {
+                (plus(event, -config.birthday_email_days_before), event, priorities.birthday)
+            }
+            "effective_date" => {
+                (plus(event, -config.effective_date_days_before), event, priorities.effective_date)
+            }
+            "aep" => (event, plus(event, config.grace_days), priorities.aep),
+            "post_window" => {
+                let ideal = plus(event, 1);
+                (ideal, plus(ideal, config.grace_days), priorities.post_window)
+            }
+            _ => return None,
+        };
+        Some(Message { ideal, deadline, ..self.message(contact, kind, event, priority) })
+    }
+
     /// Birthday, effective-date and aep messages of this and the last time; most of the last are past their deadline.
     fn yearly_messages(&self, contact: &Contact) -> Vec<Message> {
-        let config = self.config;
-        let mut messages = Vec::new();
-        for (kind, original, days_before, priority) in [
-            (
-                "birthday",
-                contact.person.birth,
-                config.birthday_email_days_before,
-                config.priorities.birthday,
-            ),
-            (
-                "effective_date",
-                contact.person.effective,
-                config.effective_date_days_before,
-                config.priorities.effective_date,
-            ),
-        ] {
+        let mut events = Vec::new();
+        for (kind, original) in
+            [("birthday", contact.person.birth), ("effective_date", contact.person.effective)]
+        {
             let Some(original) = original else { continue };
             let next = next_occurrence(self.today, original);
             let previous = previous_occurrence(self.today, original);
-            for event in next.into_iter().chain(previous) {
-                let mut message = self.message(contact, kind, event, priority);
-                message.ideal = plus(event, -days_before);
-                messages.push(message);
-            }
+            events.extend(next.into_iter().chain(previous).map(|event| (kind, event)));
         }
         let mut dates = self.aep_dates();
         dates.sort_unstable();
         let next = dates.iter().copied().find(|date| *date >= self.today);
         let previous = dates.iter().copied().rfind(|date| *date < self.today);
-        for event in next.into_iter().chain(previous) {
-            let mut message = self.message(contact, "aep", event, config.priorities.aep);
-            message.deadline = plus(event, config.grace_days);
-            messages.push(message);
-        }
-        messages
+        events.extend(next.into_iter().chain(previous).map(|event| ("aep", event)));
+        events
+            .into_iter()
+            .filter_map(|(kind, event)| self.yearly_message(contact, kind, event))
+            .collect()
     }
 
     fn aep_dates(&self) -> Vec<Date> {
@@ -339,15 +349,6 @@ impl<'a> World<'a> {
             .flat_map(|year| dates.iter().map(|(month, day)| Date::new(*year, *month, *day)))
             .filter_map(Result::ok)
             .collect()
-    }
-
-    fn post_window_message(&self, contact: &Contact, period: Period) -> Message {
-        let config = self.config;
-        let priority = config.priorities.post_window;
-        let mut message = self.message(contact, "post_window", period.end, priority);
-        message.ideal = plus(period.end, 1);
-        message.deadline = plus(message.ideal, config.grace_days);
-        message
     }
 
     /// The instances that take part today, with their settings (section 7).
@@ -439,12 +440,16 @@ impl<'a> World<'a> {
             .collect()
     }
 
-    /// The follow-up of one committed row, if it has one (section 8).
-    pub(crate) fn followup_message(
-        &self,
-        contact: &Contact,
-        initial: &StoredRow,
-    ) -> Option<Message> {
+    /// The follow-up of one committed row that was sent within the lookback.
+    fn followup_message(&self, contact: &Contact, initial: &StoredRow) -> Option<Message> {
+        let (sent_on, _) = initial.sent_at()?;
+        let first = plus(self.today, -self.config.followup_lookback_days);
+        let is_recent = first <= sent_on && sent_on <= self.today;
+        self.followup_of(contact, initial).filter(|_| is_recent)
+    }
+
+    /// The follow-up of a committed row sent at any time, if it has one (section 8).
+    pub(crate) fn followup_of(&self, contact: &Contact, initial: &StoredRow) -> Option<Message> {
         let config = self.config;
         let kind = initial.kind();
         let campaign = initial.instance().and_then(|id| self.campaigns.instances.get(&id));
@@ -457,8 +462,7 @@ impl<'a> World<'a> {
         };
         let sent_at = initial.sent_at()?;
         let sent_on = sent_at.0;
-        let first = plus(self.today, -config.followup_lookback_days);
-        if !initial.is_sent() || !has_followup || sent_on < first || self.today < sent_on {
+        if !initial.is_sent() || !has_followup {
             return None;
         }
 

@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use rusqlite::Connection;
 
-pub(crate) use self::database::{records, stored_rows};
 pub use self::{
     config::{CampaignInstance, CampaignType, ModelConfig, Priorities, TEMPLATE_KINDS, Templates},
     contacts::Issue,
@@ -25,9 +24,14 @@ pub use self::{
     decimal::Decimal,
     schema::{apply, create_schema},
 };
-use self::{
+pub(crate) use self::{
     contacts::Contact,
-    database::{Campaigns, StoredRow},
+    database::{StoredRow, records, stored_rows},
+    messages::{FREQUENCY, Message, is_campaign, is_followup},
+    rows::EXPIRED,
+};
+use self::{
+    database::Campaigns,
     dates::Dating,
     messages::{ContactMessages, World},
 };
@@ -70,6 +74,72 @@ pub struct ModelPlan {
     pub days_above_threshold: usize,
 }
 
+/// What a database says about contacts, campaigns and rows: all that the rules look at.
+pub(crate) struct Facts<'a> {
+    pub(crate) today: Date,
+    pub(crate) config: &'a ModelConfig,
+    pub(crate) contacts: Vec<Contact>,
+    pub(crate) issues: Vec<Issue>,
+    pub(crate) campaigns: Campaigns,
+    pub(crate) stored: Vec<StoredRow>,
+    /// Owned rows that are one too many.
+    pub(crate) duplicates: BTreeSet<i64>,
+    /// Of valid, active contacts.
+    pub(crate) closed: BTreeMap<i64, ClosedDays>,
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn read(conn: &Connection, today: Date, config: &'a ModelConfig) -> Self {
+        let mut issues = Vec::new();
+        let contacts = contacts::read(conn, today, &mut issues);
+        let campaigns = Campaigns::read(conn, config);
+        let stored = stored_rows(conn);
+        let last_year = last_year(today, config, &campaigns);
+        let closed = contacts
+            .iter()
+            .filter(|contact| contact.active && contact.valid)
+            .map(|contact| (contact.id, closed_days(contact, config, last_year)))
+            .collect();
+        let duplicates = rows::duplicates(&stored);
+        Self { today, config, contacts, issues, campaigns, stored, duplicates, closed }
+    }
+
+    /// The contact, if it is valid and active.
+    pub(crate) fn contact(&self, id: i64) -> Option<&Contact> {
+        self.contacts.iter().find(|contact| contact.id == id && contact.active && contact.valid)
+    }
+
+    /// The stored rows, sorted into what the rules ask for.
+    pub(crate) fn world(&self) -> World<'_> {
+        let mut world = World {
+            today: self.today,
+            config: self.config,
+            campaigns: &self.campaigns,
+            committed: BTreeMap::new(),
+            committed_followups: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            owned_followups: BTreeMap::new(),
+        };
+        for row in &self.stored {
+            let contact_id = row.content.contact_id;
+            if !row.is_owned() {
+                world.committed.entry(contact_id).or_default().push(row);
+                let named: BTreeSet<i64> =
+                    row.initial().into_iter().chain(row.initial_in_metadata()).collect();
+                for initial in named {
+                    world.committed_followups.entry(initial).or_default().push(row);
+                }
+            } else if !self.duplicates.contains(&row.id) {
+                world.owned.entry(contact_id).or_default().push(row);
+                if let Some(initial) = row.initial().filter(|_| is_followup(&row.kind())) {
+                    world.owned_followups.insert(initial, row);
+                }
+            }
+        }
+        world
+    }
+}
+
 /// Plans a database as it is, without changing it.
 ///
 /// # Panics
@@ -80,39 +150,28 @@ pub fn plan(conn: &Connection, today: Date, config: &ModelConfig) -> ModelPlan {
         let days = rule.before + rule.after + config.pre_window_exclusion_days;
         assert!(days < 364, "a window of {days} days: {rule}");
     }
-    let mut issues = Vec::new();
-    let contacts = contacts::read(conn, today, &mut issues);
-    let stored = stored_rows(conn);
-    let campaigns = Campaigns::read(conn, config);
-    let duplicates = rows::duplicates(&stored);
-    let world = world(today, config, &campaigns, &stored, &duplicates);
+    let facts = Facts::read(conn, today, config);
+    let world = facts.world();
+    let Facts { contacts, campaigns, stored, duplicates, closed, .. } = &facts;
+    let mut issues = facts.issues.clone();
     issues
         .extend(world.targets_without_trigger().iter().map(|id| (*id, "trigger_date".to_owned())));
     issues.sort_unstable();
     issues.dedup();
 
-    let last_year = last_year(today, config, &campaigns);
-    let mut closed = BTreeMap::new();
     let mut considered = Vec::new();
     let mut effective_ideals = Vec::new();
-    for contact in contacts.iter().filter(|contact| contact.active && contact.valid) {
-        let days = closed_days(contact, config, last_year);
+    for contact in contacts {
+        let Some(days) = closed.get(&contact.id) else { continue };
         let ContactMessages { considered: messages, effective_ideals: ideals } =
-            world.messages_of(contact, &days);
+            world.messages_of(contact, days);
         considered.extend(messages);
         effective_ideals.extend(ideals);
-        closed.insert(contact.id, days);
     }
 
     let limits = Limits::new(config, i64::try_from(contacts.len()).expect("few contacts"));
-    let mut dating = Dating {
-        today,
-        config,
-        limits,
-        messages: considered,
-        closed: &closed,
-        committed: &world.committed,
-    };
+    let mut dating =
+        Dating { today, config, limits, messages: considered, closed, committed: &world.committed };
     dating.smooth(&effective_ideals);
     dating.one_a_day();
     dating.relieve_full_days();
@@ -123,7 +182,7 @@ pub fn plan(conn: &Connection, today: Date, config: &ModelConfig) -> ModelPlan {
 
     let owned: BTreeMap<i64, &StoredRow> =
         stored.iter().filter(|row| row.is_owned()).map(|row| (row.id, row)).collect();
-    let mut deleted = duplicates;
+    let mut deleted = duplicates.clone();
     let mut rows: Vec<ModelRow> = Vec::new();
     let mut matched = BTreeSet::new();
     for message in &messages {
@@ -146,51 +205,15 @@ pub fn plan(conn: &Connection, today: Date, config: &ModelConfig) -> ModelPlan {
 
     ModelPlan {
         today,
-        target_statuses: target_statuses(&world, &contacts, &rows),
+        target_statuses: target_statuses(&world, contacts, &rows),
         rows,
         deleted,
         issues,
-        rejected_instances: rejected_instances(&campaigns),
+        rejected_instances: rejected_instances(campaigns),
         limits,
         days_above_threshold: volumes.values().filter(|n| **n > limits.threshold).count(),
         volumes,
     }
-}
-
-/// The stored rows, sorted into what the rules ask for.
-fn world<'a>(
-    today: Date,
-    config: &'a ModelConfig,
-    campaigns: &'a Campaigns,
-    stored: &'a [StoredRow],
-    duplicates: &BTreeSet<i64>,
-) -> World<'a> {
-    let mut world = World {
-        today,
-        config,
-        campaigns,
-        committed: BTreeMap::new(),
-        committed_followups: BTreeMap::new(),
-        owned: BTreeMap::new(),
-        owned_followups: BTreeMap::new(),
-    };
-    for row in stored {
-        let contact_id = row.content.contact_id;
-        if !row.is_owned() {
-            world.committed.entry(contact_id).or_default().push(row);
-            let named: BTreeSet<i64> =
-                row.initial().into_iter().chain(row.initial_in_metadata()).collect();
-            for initial in named {
-                world.committed_followups.entry(initial).or_default().push(row);
-            }
-        } else if !duplicates.contains(&row.id) {
-            world.owned.entry(contact_id).or_default().push(row);
-            if let Some(initial) = row.initial().filter(|_| messages::is_followup(&row.kind())) {
-                world.owned_followups.insert(initial, row);
-            }
-        }
-    }
-    world
 }
 
 /// A year that no date asked for comes near: deadlines lie within the horizon, or at the end of a campaign.
