@@ -430,6 +430,11 @@ impl Sample {
                     status: new.status,
                     skip_reason: new.skip_reason,
                     date: new.date,
+                    initial_id: if before.is_follow_up() {
+                        before.initial_id
+                    } else {
+                        new.initial_id
+                    },
                     ..before.clone()
                 };
             }
@@ -505,7 +510,8 @@ impl Sample {
                 columns.map(|date| date.month().into()),
                 columns.map(|date| date.day().into()),
             ],
-            initial_id: (is_follow_up && rows > 0)
+            // Now and then a row names an initial row although its kind has none.
+            initial_id: ((is_follow_up || sample.initial % 16 == 0) && rows > 0)
                 .then(|| i64::try_from(sample.initial % rows).expect("small") + 1),
             shift_days: shift,
             metadata: None,
