@@ -224,8 +224,7 @@ fn is_active(status: Value<'_>) -> bool {
 
 fn check_email(email: Value<'_>) -> Result<(), Problem> {
     match email {
-        Value::Null => Err(Problem::Missing),
-        Value::Text("") => Err(Problem::Missing),
+        Value::Null | Value::Text("") => Err(Problem::Missing),
         Value::Text(text) if is_email(text) => Ok(()),
         Value::Text(_) | Value::Integer(_) | Value::Other => Err(Problem::Malformed),
     }

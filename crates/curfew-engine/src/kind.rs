@@ -50,6 +50,7 @@ pub enum KindClass {
 
 /// A campaign's instance with the settings in force for it (SPEC section 7): those of its type,
 /// overridden by its own metadata.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Campaign {
     /// Id of the instance.
@@ -174,7 +175,8 @@ impl Catalog {
         ];
         kinds.extend(campaigns.iter().enumerate().map(|(i, campaign)| Kind {
             class: KindClass::Campaign(index(i)),
-            text: format!("{CAMPAIGN_PREFIX}{}", campaign.campaign_type.to_lowercase()).into(),
+            text:
+                format!("{CAMPAIGN_PREFIX}{}", campaign.campaign_type.to_ascii_lowercase()).into(),
             instance_id: campaign.instance_id,
             priority: campaign.priority,
             email_template: campaign.email_template.as_deref().map(Into::into),

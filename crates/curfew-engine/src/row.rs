@@ -2,9 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{
-    CAMPAIGN_PREFIX, Catalog, Day, FOLLOWUP_PREFIX, KindClass, KindId, PlanConfig, WindowReason,
-};
+use crate::{CAMPAIGN_PREFIX, Catalog, Day, FOLLOWUP_PREFIX, KindId, PlanConfig, WindowReason};
 
 /// A row of `email_schedules` as the database has it. A column that is missing, or that holds a
 /// value of another type, is `None`.
@@ -200,6 +198,7 @@ pub enum StoredKind {
 }
 
 /// A row of `email_schedules`, with what the planner asks of it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 pub struct ExistingRow {
     /// Its id.
@@ -267,8 +266,8 @@ impl<'c> RowReader<'c> {
     /// Reads a row.
     pub fn read(&self, raw: &RawRow<'_>) -> ExistingRow {
         let stored = raw.email_type.unwrap_or_default();
-        let lower: Cow<'_, str> = if stored.chars().any(char::is_uppercase) {
-            stored.to_lowercase().into()
+        let lower: Cow<'_, str> = if stored.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            stored.to_ascii_lowercase().into()
         } else {
             stored.into()
         };
@@ -345,20 +344,34 @@ impl ExistingRow {
     /// Whether the row is exactly what a plan wants, so that it is not touched.
     pub fn is(&self, wanted: &WantedRow, catalog: &Catalog) -> bool {
         let status = match &wanted.skip {
-            None => self.status == Status::PreScheduled && self.reason == StoredReason::None,
+            None => self.is_planned(),
             Some(reason) => {
                 self.status == Status::Skipped
                     && matches!(&self.reason, StoredReason::Known(known) if known == reason)
             }
         };
+        status && self.has_content(wanted, catalog)
+    }
+
+    /// Whether the row is planned, without a reason left over.
+    pub(crate) fn is_planned(&self) -> bool {
+        self.status == Status::PreScheduled && self.reason == StoredReason::None
+    }
+
+    /// Whether the row is skipped for the frequency limit in force.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.status == Status::Skipped
+            && self.reason == StoredReason::Known(SkipReason::FrequencyLimit)
+    }
+
+    /// Whether the row is what a plan wants, apart from its status and reason.
+    pub(crate) fn has_content(&self, wanted: &WantedRow, catalog: &Catalog) -> bool {
         let sms = match self.sms {
             StoredSms::None => !wanted.sms || catalog.kind(wanted.kind).sms_template.is_none(),
             StoredSms::OfKind => wanted.sms,
             StoredSms::Other => false,
         };
-        status
-            && sms
-            && self.kind == StoredKind::Known(wanted.kind)
+        sms && self.kind == StoredKind::Known(wanted.kind)
             && self.kind_is_lower
             && self.form_is_current
             && self.date == Some(wanted.date)
@@ -493,13 +506,5 @@ impl Moment {
     pub fn day(self) -> Day {
         let days = self.0.div_euclid(MICROS_PER_DAY);
         Day::new(i32::try_from(days).expect("made from a day"))
-    }
-}
-
-/// Whether a row of this kind is one of the yearly messages or a campaign's, which are followed up.
-pub(crate) fn can_be_followed_up(row: &ExistingRow, catalog: &Catalog) -> bool {
-    match row.kind {
-        StoredKind::Known(id) => !matches!(catalog.kind(id).class, KindClass::FollowUp(_)),
-        StoredKind::Other(_) => row.is_campaign,
     }
 }

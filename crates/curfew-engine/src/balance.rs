@@ -1,0 +1,717 @@
+//! What depends on all contacts: smoothing counts, the daily cap, and the frequency limit after it
+//! (SPEC section 6, steps 3, 5 and 6).
+//!
+//! The messages of millions of contacts are held as records of sixteen bytes, in the order of the
+//! contacts. A [`Ledger`] collects them, one for each range of contacts; [`Balance::new`] joins the
+//! ledgers and settles every date. Which contacts change at all is known afterwards, so that only
+//! those are planned once more and written.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use smallvec::SmallVec;
+
+use crate::{
+    Anniversary, Catalog, Contact, Day, Draft, Exclusions, ExistingRow, KindClass, KindId, Message,
+    Placement, PlanConfig, Planner, State, Status, draft::spreading_hash,
+};
+
+/// How many messages a day may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// What a day is brought down to when it has too many.
+    pub cap: u64,
+    /// What a day may have before messages are moved.
+    pub threshold: u64,
+    /// How many effective-date messages may have one ideal date before they are spread.
+    pub effective_date_limit: u64,
+}
+
+impl Limits {
+    /// The limits of an organization with this number of rows in `contacts`.
+    ///
+    /// ```
+    /// use curfew_engine::{Limits, PlanConfig, rule::RuleTable};
+    /// let limits = Limits::of(&PlanConfig::with_rules(RuleTable::empty()), 1_000);
+    /// assert_eq!((limits.cap, limits.threshold, limits.effective_date_limit), (70, 84, 15));
+    /// ```
+    pub fn of(config: &PlanConfig, contacts: u64) -> Self {
+        let cap = config.daily_cap.floor_of(contacts).max(1);
+        let soft = u64::from(config.ed_daily_soft_limit);
+        Self {
+            cap,
+            threshold: config.overage_threshold.floor_of(cap),
+            effective_date_limit: crate::Decimal::new(3, 1).floor_of(cap).min(soft).max(1),
+        }
+    }
+}
+
+/// One dated message, or one committed row that counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// The contact's place among those of the ledger.
+    contact: u32,
+    date: i32,
+    kind: u16,
+    hash_year: i16,
+    /// Days from the date to the deadline, at most 65,535.
+    room_days: u16,
+    /// Where smoothing would move an effective-date message.
+    spread_days: i8,
+    flags: u8,
+}
+
+const KEPT: u8 = 1;
+const COMMITTED: u8 = 1 << 1;
+/// Step 4 skipped a message of this contact, so that this one is not moved.
+const PINNED: u8 = 1 << 2;
+/// The existing row has the content that is wanted, if the date stays.
+const SAME: u8 = 1 << 3;
+/// The existing row is `pre-scheduled`.
+const ROW_PLANNED: u8 = 1 << 4;
+/// The existing row is skipped for the frequency limit.
+const ROW_REFUSED: u8 = 1 << 5;
+/// The frequency limit refuses the message.
+const REFUSED: u8 = 1 << 6;
+/// The daily cap moved the message.
+const MOVED: u8 = 1 << 7;
+
+impl Record {
+    /// The settled date.
+    pub fn date(&self) -> Day {
+        Day::new(self.date)
+    }
+
+    /// Whether this is a committed row rather than a message.
+    pub fn is_committed(&self) -> bool {
+        self.has(COMMITTED)
+    }
+
+    /// Whether the frequency limit refuses the message.
+    pub fn is_refused(&self) -> bool {
+        self.has(REFUSED)
+    }
+
+    /// Whether the daily cap moved the message.
+    pub fn is_moved(&self) -> bool {
+        self.has(MOVED)
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn kind(&self) -> KindId {
+        KindId(self.kind)
+    }
+}
+
+/// What a follow-up has of its own where other messages have it of their kind.
+#[derive(Clone, Copy, Debug)]
+struct Extra {
+    record: u32,
+    priority: i64,
+    hash_year: i64,
+}
+
+/// A contact that has records, or something to write.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    id: i64,
+    first_record: u32,
+    /// Changes when the contact's draft changes.
+    fingerprint: u32,
+}
+
+/// What decides on open days, for contacts whose states have rules.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    contact: u32,
+    birth: Option<Day>,
+    effective: Option<Day>,
+    states: [Option<State>; 2],
+}
+
+/// Collects the drafts of a range of contacts, in ascending order of their ids.
+#[derive(Debug)]
+pub struct Ledger {
+    today: Day,
+    entries: Vec<Entry>,
+    records: Vec<Record>,
+    extras: Vec<Extra>,
+    facts: Vec<Facts>,
+    /// Places of contacts with something to write whatever balancing decides.
+    dirty: Vec<u32>,
+    /// Committed messages by days from today.
+    committed_volume: Vec<u32>,
+    /// Effective-date messages by days from today to their ideal date.
+    effective_date_ideals: Vec<u32>,
+    tally: Tally,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(planner: &Planner<'_>) -> Self {
+        Self {
+            today: planner.today().day,
+            entries: Vec::new(),
+            records: Vec::new(),
+            extras: Vec::new(),
+            facts: Vec::new(),
+            dirty: Vec::new(),
+            committed_volume: Vec::new(),
+            effective_date_ideals: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Adds a contact's draft. `dirty` says that something of the contact has to be written even if
+    /// every row of a message fits.
+    ///
+    /// # Panics
+    /// If a ledger gets more than four billion records.
+    pub fn add(&mut self, planner: &Planner<'_>, draft: &Draft, rows: &[ExistingRow], dirty: bool) {
+        let place = u32::try_from(self.entries.len()).expect("at most four billion contacts");
+        let first_record = u32::try_from(self.records.len()).expect("at most four billion records");
+        for row in rows {
+            if let (Status::Committed { counts: true, .. }, Some(date)) = (row.status, row.date) {
+                count(&mut self.committed_volume, date - self.today);
+            }
+        }
+        if let Some(ideal) = draft.effective_date_ideal {
+            count(&mut self.effective_date_ideals, ideal - self.today);
+        }
+
+        let mut dirty = dirty || draft.fates.iter().any(|fate| fate.is_change());
+        if let Some(contact) = draft.contact() {
+            let catalog = planner.catalog();
+            for message in &draft.messages {
+                let row = message.row.map(|at| &rows[at]);
+                let wanted = message.wanted(contact);
+                if !message.is_dated() {
+                    dirty |= !row.is_some_and(|row| row.is(&wanted, catalog));
+                    self.tally.add_undated(message);
+                    continue;
+                }
+                let mut flags = 0;
+                if message.is_kept() {
+                    flags |= KEPT;
+                }
+                if let Some(row) = row
+                    && row.has_content(&wanted, catalog)
+                {
+                    flags |= SAME;
+                    flags |= if row.is_planned() { ROW_PLANNED } else { 0 };
+                    flags |= if row.is_refused() { ROW_REFUSED } else { 0 };
+                }
+                let class = catalog.kind(message.kind).class;
+                if draft.messages.iter().any(|other| other.pins(class, catalog)) {
+                    flags |= PINNED;
+                }
+                if let KindClass::FollowUp(_) = class {
+                    self.extras.push(Extra {
+                        record: record_index(self.records.len()),
+                        priority: message.priority,
+                        hash_year: message.hash_year(),
+                    });
+                }
+                self.records.push(Record {
+                    contact: place,
+                    date: message.date.number(),
+                    kind: message.kind.0,
+                    hash_year: i16::try_from(message.hash_year()).unwrap_or(0),
+                    room_days: u16::try_from(message.deadline - message.date).unwrap_or(u16::MAX),
+                    spread_days: match message.placement {
+                        Placement::Ideal { spread_days } => spread_days,
+                        _ => 0,
+                    },
+                    flags,
+                });
+            }
+            if self.records.len() > first_record as usize {
+                self.add_committed(planner, place, rows);
+                self.add_facts(planner, place, contact);
+            }
+        }
+        if dirty {
+            self.dirty.push(place);
+        }
+        if dirty || self.records.len() > first_record as usize {
+            let fingerprint = draft.fingerprint();
+            self.entries.push(Entry { id: draft.id, first_record, fingerprint });
+        }
+    }
+
+    /// Committed rows near enough to matter for the frequency limit, or for where messages move.
+    fn add_committed(&mut self, planner: &Planner<'_>, contact: u32, rows: &[ExistingRow]) {
+        let oldest = self.today - i32::from(planner.config().period_days);
+        for row in rows {
+            let (Status::Committed { counts: true, .. }, Some(date)) = (row.status, row.date)
+            else {
+                continue;
+            };
+            if date < oldest {
+                continue;
+            }
+            // Of a committed row only this is asked of the kind: whether it is a follow-up.
+            let class = if row.is_follow_up {
+                KindClass::FollowUp(crate::FollowUpKind::Cold)
+            } else {
+                KindClass::Birthday
+            };
+            self.records.push(Record {
+                contact,
+                date: date.number(),
+                kind: planner.catalog().id_of(class).0,
+                hash_year: 0,
+                room_days: 0,
+                spread_days: 0,
+                flags: COMMITTED,
+            });
+        }
+    }
+
+    fn add_facts(&mut self, planner: &Planner<'_>, place: u32, contact: &Contact) {
+        let states = [Some(contact.state), contact.second_state];
+        let rules = &planner.config().rules;
+        if states.iter().flatten().any(|state| !rules.of(*state).is_empty()) {
+            self.facts.push(Facts {
+                contact: place,
+                birth: contact.birth.map(Anniversary::first),
+                effective: contact.effective.map(Anniversary::first),
+                states,
+            });
+        }
+    }
+
+    fn extra(&self, record: usize) -> Option<&Extra> {
+        let record = record_index(record);
+        let place = self.extras.binary_search_by_key(&record, |extra| extra.record).ok()?;
+        Some(&self.extras[place])
+    }
+
+    fn priority(&self, record: usize, catalog: &Catalog) -> i64 {
+        self.extra(record)
+            .map_or_else(|| catalog.kind(self.records[record].kind()).priority, |e| e.priority)
+    }
+
+    fn hash(&self, record: usize, catalog: &Catalog) -> u64 {
+        let entry = &self.records[record];
+        let year = self.extra(record).map_or(entry.hash_year.into(), |extra| extra.hash_year);
+        let id = self.entries[entry.contact as usize].id;
+        spreading_hash(id, &catalog.kind(entry.kind()).text, year)
+    }
+
+    fn exclusions<'c>(&self, contact: u32, planner: &Planner<'c>) -> Option<Exclusions<'c>> {
+        let place = self.facts.binary_search_by_key(&contact, |facts| facts.contact).ok()?;
+        let facts = &self.facts[place];
+        Some(planner.exclusions_of(
+            facts.states,
+            facts.birth.map(Anniversary::of),
+            facts.effective.map(Anniversary::of),
+        ))
+    }
+
+    /// The records of the contact at `place`.
+    fn range(&self, place: usize) -> std::ops::Range<usize> {
+        let end =
+            self.entries.get(place + 1).map_or(self.records.len(), |e| e.first_record as usize);
+        self.entries[place].first_record as usize..end
+    }
+}
+
+fn record_index(index: usize) -> u32 {
+    u32::try_from(index).expect("at most four billion records")
+}
+
+/// Counts a day at or after today.
+fn count(counts: &mut Vec<u32>, days_from_today: i32) {
+    let Ok(index) = usize::try_from(days_from_today) else { return };
+    if index >= counts.len() {
+        counts.resize(index + 1, 0);
+    }
+    counts[index] += 1;
+}
+
+/// How many messages of each kind end how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// `pre-scheduled`.
+    pub planned: BTreeMap<KindId, u64>,
+    /// Skipped because of an exclusion window.
+    pub excluded: BTreeMap<KindId, u64>,
+    /// Skipped because another message of the same day is more important.
+    pub lower_priority: BTreeMap<KindId, u64>,
+    /// Skipped for the frequency limit.
+    pub refused: BTreeMap<KindId, u64>,
+}
+
+impl Tally {
+    fn add_undated(&mut self, message: &Message) {
+        let counts = match message.placement {
+            Placement::LowerPriority { .. } => &mut self.lower_priority,
+            _ => &mut self.excluded,
+        };
+        *counts.entry(message.kind).or_default() += 1;
+    }
+
+    fn add(&mut self, other: Self) {
+        for (into, from) in [
+            (&mut self.planned, other.planned),
+            (&mut self.excluded, other.excluded),
+            (&mut self.lower_priority, other.lower_priority),
+            (&mut self.refused, other.refused),
+        ] {
+            for (kind, number) in from {
+                *into.entry(kind).or_default() += number;
+            }
+        }
+    }
+}
+
+/// The settled plan of all contacts.
+#[derive(Debug)]
+pub struct Balance {
+    today: Day,
+    limits: Limits,
+    ledgers: Vec<Ledger>,
+    /// Messages and committed rows by days from today.
+    volume: Vec<u64>,
+    moved: u64,
+    tally: Tally,
+}
+
+/// A contact for which something may have to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Changed<'b> {
+    /// The contact's id.
+    pub id: i64,
+    /// Its settled records.
+    pub settled: Settled<'b>,
+}
+
+/// What balancing decided for one contact.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled<'b> {
+    pub(crate) records: &'b [Record],
+    pub(crate) fingerprint: u32,
+}
+
+impl Balance {
+    /// Joins ledgers, whose contacts ascend from one to the next, and settles every date.
+    pub fn new(planner: &Planner<'_>, mut ledgers: Vec<Ledger>, limits: Limits) -> Self {
+        let today = planner.today().day;
+        smooth_effective_dates(&mut ledgers, limits);
+        let mut volume = total_volume(&ledgers, today);
+        let moved = move_overflow(planner, &mut ledgers, limits, &mut volume);
+        let mut tally = Tally::default();
+        for ledger in &mut ledgers {
+            ledger.settle_frequency(planner);
+            tally.add(std::mem::take(&mut ledger.tally));
+        }
+        Self { today, limits, ledgers, volume, moved, tally }
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// How many messages the daily cap moved.
+    pub fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// How many messages of each kind end how.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Every day from today on that has messages or counting committed rows, with their number.
+    /// Messages that the frequency limit refuses are still in it, as the daily cap comes first.
+    pub fn volume(&self) -> impl Iterator<Item = (Day, u64)> + '_ {
+        (0_i32..)
+            .zip(&self.volume)
+            .filter(|(_, number)| **number > 0)
+            .map(|(index, number)| (self.today + index, *number))
+    }
+
+    /// How many days remain above the threshold.
+    pub fn days_above_threshold(&self) -> usize {
+        self.volume.iter().filter(|number| **number > self.limits.threshold).count()
+    }
+
+    /// The contacts for which something may have to be written, in ascending order of their ids.
+    pub fn changed(&self) -> impl Iterator<Item = Changed<'_>> {
+        self.ledgers.iter().flat_map(|ledger| {
+            ledger.dirty.iter().map(|place| Changed {
+                id: ledger.entries[*place as usize].id,
+                settled: ledger.settled(*place as usize),
+            })
+        })
+    }
+
+    /// How many contacts [`Balance::changed`] gives.
+    pub fn changed_count(&self) -> usize {
+        self.ledgers.iter().map(|ledger| ledger.dirty.len()).sum()
+    }
+
+    /// What was decided for a contact; `None` if it has no dated message and nothing to write.
+    pub fn settled(&self, contact_id: i64) -> Option<Settled<'_>> {
+        self.ledgers.iter().find_map(|ledger| {
+            let place = ledger.entries.binary_search_by_key(&contact_id, |entry| entry.id).ok()?;
+            Some(ledger.settled(place))
+        })
+    }
+}
+
+/// Step 3: where too many effective-date messages have one ideal date, the new ones are spread.
+fn smooth_effective_dates(ledgers: &mut [Ledger], limits: Limits) {
+    let mut ideals: Vec<u64> = Vec::new();
+    for ledger in &mut *ledgers {
+        add_counts(&mut ideals, &ledger.effective_date_ideals);
+    }
+    for ledger in ledgers {
+        let today = ledger.today.number();
+        for record in ledger.records.iter_mut().filter(|record| record.spread_days != 0) {
+            let index =
+                usize::try_from(record.date - today).expect("not late, so not before today");
+            if ideals.get(index).is_some_and(|number| *number > limits.effective_date_limit) {
+                record.date += i32::from(record.spread_days);
+                // The spread date was checked to be within the deadline.
+                let room = i32::from(record.room_days) - i32::from(record.spread_days);
+                record.room_days = u16::try_from(room).unwrap_or(u16::MAX);
+            }
+        }
+    }
+}
+
+fn add_counts(into: &mut Vec<u64>, from: &[u32]) {
+    if from.len() > into.len() {
+        into.resize(from.len(), 0);
+    }
+    for (sum, number) in into.iter_mut().zip(from) {
+        *sum += u64::from(*number);
+    }
+}
+
+fn total_volume(ledgers: &[Ledger], today: Day) -> Vec<u64> {
+    let mut volume = Vec::new();
+    for ledger in ledgers {
+        add_counts(&mut volume, &ledger.committed_volume);
+        for record in ledger.records.iter().filter(|record| !record.is_committed()) {
+            let index =
+                usize::try_from(record.date() - today).expect("messages are not in the past");
+            if index >= volume.len() {
+                volume.resize(index + 1, 0);
+            }
+            volume[index] += 1;
+        }
+    }
+    volume
+}
+
+/// A message of an overfull day.
+struct Overflow {
+    kept: bool,
+    priority: Reverse<i64>,
+    hash: Reverse<u64>,
+    contact: Reverse<i64>,
+    record: usize,
+    ledger: usize,
+}
+
+/// Step 5: days above the threshold give messages to later days. Returns how many moved.
+fn move_overflow(
+    planner: &Planner<'_>,
+    ledgers: &mut [Ledger],
+    limits: Limits,
+    volume: &mut Vec<u64>,
+) -> u64 {
+    let today = planner.today().day;
+    // Messages only move to days below the cap, so no day becomes overfull by it.
+    let mut overfull: BTreeMap<i32, Vec<Overflow>> = (0_i32..)
+        .zip(&*volume)
+        .filter(|(_, number)| **number > limits.threshold)
+        .map(|(index, _)| (today.number() + index, Vec::new()))
+        .collect();
+    if overfull.is_empty() {
+        return 0;
+    }
+    let catalog = planner.catalog();
+    for (number, ledger) in ledgers.iter().enumerate() {
+        for (index, record) in ledger.records.iter().enumerate() {
+            if record.has(COMMITTED | PINNED) {
+                continue;
+            }
+            if let Some(day) = overfull.get_mut(&record.date) {
+                day.push(Overflow {
+                    kept: record.has(KEPT),
+                    priority: Reverse(ledger.priority(index, catalog)),
+                    hash: Reverse(ledger.hash(index, catalog)),
+                    contact: Reverse(ledger.entries[record.contact as usize].id),
+                    record: index,
+                    ledger: number,
+                });
+            }
+        }
+    }
+
+    let last = usize::from(planner.config().max_overflow_days);
+    let mut moved = 0;
+    for (day, mut messages) in overfull {
+        let from = usize::try_from(day - today.number()).expect("days from today");
+        if volume.len() <= from + last {
+            volume.resize(from + last + 1, 0);
+        }
+        // Records are in the order of kind, instance, initial row and event within a contact.
+        messages.sort_unstable_by_key(|m| (m.kept, m.priority, m.hash, m.contact, m.record));
+        let mut first_free = from + 1;
+        for message in &messages {
+            let enough = if message.kept { limits.threshold } else { limits.cap };
+            if volume[from] <= enough {
+                if message.kept {
+                    break;
+                }
+                continue;
+            }
+            while first_free <= from + last && volume[first_free] >= limits.cap {
+                first_free += 1;
+            }
+            let ledger = &mut ledgers[message.ledger];
+            let to = (first_free..=from + last).find(|to| {
+                volume[*to] < limits.cap && ledger.may_move(message.record, *to - from, planner)
+            });
+            if let Some(to) = to {
+                ledger.move_by(message.record, to - from);
+                volume[from] -= 1;
+                volume[to] += 1;
+                moved += 1;
+            }
+        }
+    }
+    while volume.last() == Some(&0) {
+        volume.pop();
+    }
+    moved
+}
+
+impl Ledger {
+    fn settled(&self, place: usize) -> Settled<'_> {
+        Settled {
+            records: &self.records[self.range(place)],
+            fingerprint: self.entries[place].fingerprint,
+        }
+    }
+
+    /// Whether a message may go out this many days later: not after its deadline, on an open day,
+    /// and on a day on which the contact has nothing else.
+    fn may_move(&self, index: usize, days: usize, planner: &Planner<'_>) -> bool {
+        let record = &self.records[index];
+        if days > usize::from(record.room_days) {
+            return false;
+        }
+        let date = record.date + i32::try_from(days).expect("at most max_overflow_days");
+        let busy =
+            self.range(record.contact as usize).any(|other| self.records[other].date == date);
+        if busy {
+            return false;
+        }
+        let respects_windows = match planner.catalog().kind(record.kind()).class {
+            KindClass::Campaign(campaign) => {
+                planner.catalog().campaigns()[usize::from(campaign)].respects_windows
+            }
+            _ => true,
+        };
+        !respects_windows
+            || self
+                .exclusions(record.contact, planner)
+                .is_none_or(|exclusions| !exclusions.excludes(Day::new(date)))
+    }
+
+    fn move_by(&mut self, index: usize, days: usize) {
+        let record = &mut self.records[index];
+        record.date += i32::try_from(days).expect("at most max_overflow_days");
+        record.room_days -= u16::try_from(days).expect("checked by `may_move`");
+        record.flags = (record.flags | MOVED) & !SAME;
+    }
+
+    /// Step 6 for every contact; also finds the contacts with something to write.
+    fn settle_frequency(&mut self, planner: &Planner<'_>) {
+        let catalog = planner.catalog();
+        let (max, period) = (
+            usize::from(planner.config().emails_per_period_max),
+            i32::from(planner.config().period_days),
+        );
+        let was_dirty = std::mem::take(&mut self.dirty);
+        let mut was_dirty = was_dirty.into_iter().peekable();
+        for place in 0..self.entries.len() {
+            let range = self.range(place);
+            let refused = self.refused(range.clone(), catalog, max, period);
+            let index = record_index(place);
+            let mut dirty = was_dirty.next_if_eq(&index).is_some();
+            for at in range {
+                let is_refused = refused.contains(&at);
+                let record = &mut self.records[at];
+                if record.is_committed() {
+                    continue;
+                }
+                let row_fits = if is_refused { ROW_REFUSED } else { ROW_PLANNED };
+                dirty |= !record.has(SAME) || !record.has(KEPT) || !record.has(row_fits);
+                let counts = if is_refused {
+                    record.flags |= REFUSED;
+                    &mut self.tally.refused
+                } else {
+                    &mut self.tally.planned
+                };
+                *counts.entry(record.kind()).or_default() += 1;
+            }
+            if dirty {
+                self.dirty.push(index);
+            }
+        }
+    }
+
+    /// Step 6 for the records of one contact: those that the frequency limit refuses.
+    fn refused(
+        &self,
+        range: std::ops::Range<usize>,
+        catalog: &Catalog,
+        max: usize,
+        period: i32,
+    ) -> SmallVec<[usize; 4]> {
+        let mut refused = SmallVec::new();
+        if range.len() <= max {
+            return refused;
+        }
+        let is_follow_up = |at: usize| {
+            matches!(catalog.kind(self.records[at].kind()).class, KindClass::FollowUp(_))
+        };
+        let mut dates: SmallVec<[i32; 16]> = SmallVec::new();
+        let mut messages: SmallVec<[usize; 16]> = SmallVec::new();
+        for at in range.filter(|at| !is_follow_up(*at)) {
+            if self.records[at].is_committed() {
+                dates.push(self.records[at].date);
+            } else {
+                messages.push(at);
+            }
+        }
+        if dates.len() + messages.len() <= max {
+            return refused;
+        }
+        dates.sort_unstable();
+        messages.sort_by_key(|at| (self.priority(*at, catalog), self.records[*at].date, *at));
+        for at in messages {
+            let date = self.records[at].date;
+            let place = dates.partition_point(|other| *other <= date);
+            dates.insert(place, date);
+            let too_many = (place.saturating_sub(max)..=place)
+                .filter_map(|first| Some(dates.get(first + max)? - dates[first]))
+                .any(|span_days| span_days < period);
+            if too_many {
+                dates.remove(place);
+                refused.push(at);
+            }
+        }
+        refused
+    }
+}
