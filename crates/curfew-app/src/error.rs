@@ -11,7 +11,7 @@ pub enum Error {
     Config(#[from] crate::config::ConfigError),
     /// The database cannot be used, or the work on it failed.
     #[error(transparent)]
-    Store(#[from] curfew_store::Error),
+    Store(#[from] curfew_store::StoreError),
     /// The date of a plan is outside of the years that a plan can be made for.
     #[error("no plan can be made for {date}: the year must be from 1900 to 9000")]
     TodayOutOfRange {
@@ -24,6 +24,18 @@ pub enum Error {
         /// The database.
         database: PathBuf,
         /// The id that was asked for.
+        contact_id: i64,
+    },
+    /// A file of rules has bad lines.
+    #[error(transparent)]
+    Rules(#[from] crate::rules::RulesError),
+    /// What a plan would change could not be passed on.
+    #[error("cannot write the changes")]
+    Sink(#[source] std::io::Error),
+    /// The contact changed while it was looked at.
+    #[error("contact {contact_id} was changed by another program just now; try again")]
+    ChangedMeanwhile {
+        /// The contact.
         contact_id: i64,
     },
     /// A file could not be read or written.
@@ -45,4 +57,33 @@ pub enum Fault {
     Input,
     /// The work failed: exit code 3.
     Failure,
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        use curfew_store::StoreError as Store;
+        match self {
+            Self::Config(_)
+            | Self::Rules(_)
+            | Self::TodayOutOfRange { .. }
+            | Self::NoSuchContact { .. }
+            | Self::Store(
+                Store::Missing { .. }
+                | Store::IsDirectory { .. }
+                | Store::Exists { .. }
+                | Store::NotADatabase { .. }
+                | Store::NoContacts { .. }
+                | Store::ContactColumns { .. }
+                | Store::ContactIdNotInteger { .. }
+                | Store::UnsupportedTable { .. }
+                | Store::Newer { .. }
+                | Store::NoSuchRun { .. },
+            ) => Fault::Input,
+            Self::Store(_)
+            | Self::Sink(_)
+            | Self::ChangedMeanwhile { .. }
+            | Self::File { .. } => Fault::Failure,
+        }
+    }
 }

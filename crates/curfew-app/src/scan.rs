@@ -2,15 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    ops::RangeInclusive,
+    ops::{ControlFlow, RangeInclusive},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
-use curfew_engine::{
-    Balance, ContactInput, Draft, Issue, Ledger, Limits, Planner, RowReader, Standing,
-};
-use curfew_store::{Access, Database};
+use curfew_engine::{Balance, ContactInput, Draft, Issue, Ledger, Limits, Planner, Standing};
+use curfew_store::{Access, Database, Scanner, Visited};
 
 use crate::{Error, Progress, Stage};
 
@@ -33,7 +31,7 @@ pub(crate) struct Census {
     /// Owned rows.
     pub(crate) owned_rows: u64,
     /// Issues with the id of their contact, in the order of the contacts.
-    pub(crate) issues: Vec<(i64, Issue)>,
+    pub(crate) issues: Vec<(Option<i64>, Issue)>,
 }
 
 impl Census {
@@ -47,7 +45,7 @@ impl Census {
             } += 1;
         }
         self.owned_rows += input.rows.iter().filter(|row| row.status.is_owned()).count() as u64;
-        self.issues.extend(draft.issues.iter().map(|issue| (input.id, *issue)));
+        self.issues.extend(draft.issues.iter().map(|issue| (Some(input.id), *issue)));
     }
 
     fn add(&mut self, mut other: Self) {
@@ -87,22 +85,19 @@ pub(crate) fn survey(
     let ranges = database.contact_ranges(parts)?;
     let next = AtomicUsize::new(0);
     let survey_ranges = |database: &Database| {
-        let reader = RowReader::new(planner.config(), planner.catalog());
+        let mut scanner = database.scanner(planner.config(), planner.catalog())?;
         let mut done = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(range) = ranges.get(number) else { return Ok(done) };
-            let (ledger, census) =
-                survey_range(database, planner, &reader, range.clone(), progress)?;
+            let (ledger, census) = survey_range(&mut scanner, planner, range.clone(), progress)?;
             done.push((number, ledger, census));
         }
     };
     let path = database.path().to_owned();
     let mut done = thread::scope(|scope| {
         let workers: Vec<_> = (1..threads)
-            .map(|_| {
-                scope.spawn(|| survey_ranges(&Database::open(&path, Access::ReadOnly)?))
-            })
+            .map(|_| scope.spawn(|| survey_ranges(&Database::open(&path, Access::ReadOnly)?)))
             .collect();
         let mut done: Vec<(usize, Ledger, Census)> = survey_ranges(database)?;
         for worker in workers {
@@ -122,9 +117,8 @@ pub(crate) fn survey(
 }
 
 fn survey_range(
-    database: &Database,
+    scanner: &mut Scanner<'_>,
     planner: &Planner<'_>,
-    reader: &RowReader<'_>,
     ids: RangeInclusive<i64>,
     progress: &dyn Progress,
 ) -> Result<(Ledger, Census), Error> {
@@ -132,16 +126,25 @@ fn survey_range(
     let mut census = Census::default();
     let mut draft = Draft::default();
     let mut unreported = 0;
-    database.scan(ids, reader, |input| {
-        planner.draft(input, &mut draft);
-        census.look_at(input, &draft);
-        ledger.add(planner, &draft, input.rows, planner.has_stale_targets(input));
+    let _: ControlFlow<()> = scanner.range(ids, |visited| {
+        match visited {
+            Visited::Contact(input) => {
+                planner.draft(&input, &mut draft);
+                census.look_at(&input, &draft);
+                ledger.add(planner, &draft, input.rows, planner.has_stale_targets(&input));
+            }
+            Visited::Unreadable { id, issue } => {
+                census.contacts += 1;
+                census.invalid += 1;
+                census.issues.push((id, issue));
+            }
+        }
         unreported += 1;
         if unreported == CONTACTS_PER_REPORT {
             progress.advance(unreported);
             unreported = 0;
         }
-        Ok(())
+        ControlFlow::Continue(())
     })?;
     progress.advance(unreported);
     Ok((ledger, census))

@@ -4,6 +4,7 @@
 //! takes the time of day as a text from its caller.
 #![deny(missing_docs)]
 
+pub mod contacts;
 mod create_table;
 mod database;
 mod error;
