@@ -108,10 +108,12 @@ fn remove_constraints(
                     mark(&all, at, end, removed);
                 }
             }
-            _ if token.is_word("NULL") && at > 0 && all[at - 1].is_word("NOT") => {
-                if column.as_ref().is_some_and(|name| drop_not_null(name)) {
-                    mark(&all, at - 1, at + 1, removed);
-                }
+            _ if token.is_word("NULL")
+                && at > 0
+                && all[at - 1].is_word("NOT")
+                && column.as_ref().is_some_and(|name| drop_not_null(name)) =>
+            {
+                mark(&all, at - 1, at + 1, removed);
             }
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! Opening a database: what must be there, and what is set for every connection.
 
 use std::{
+    fmt::Write as _,
     fs, io,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -351,7 +352,7 @@ fn immutable_uri(path: &Path) -> PathBuf {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
                 uri.push(char::from(*byte));
             }
-            other => uri.push_str(&format!("%{other:02X}")),
+            other => write!(uri, "%{other:02X}").expect("a String takes everything"),
         }
     }
     uri.push_str("?immutable=1");

@@ -89,7 +89,7 @@ pub enum StoreError {
         .holder.as_ref().map_or_else(|| "another scheduler".to_owned(), ToString::to_string),
         .lock.display()
     )]
-    Held { path: PathBuf, lock: PathBuf, holder: Option<Holder> },
+    Held { path: PathBuf, lock: PathBuf, holder: Option<Box<Holder>> },
     /// The lock file cannot be made.
     #[error("the lock file {} cannot be used: {source}", .lock.display())]
     LockFile { lock: PathBuf, source: io::Error },

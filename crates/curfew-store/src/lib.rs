@@ -4,6 +4,7 @@
 //! takes the time of day as a text from its caller.
 #![deny(missing_docs)]
 
+mod campaigns;
 pub mod contacts;
 mod create_table;
 mod database;
@@ -12,9 +13,12 @@ pub mod history;
 mod json;
 mod lock;
 mod migrate;
+mod scan;
 mod schema;
 
+pub use campaigns::{ConfigurationProblem, Flaw};
 pub use database::{Access, BUSY_WAIT, Database, Snapshot};
 pub use error::StoreError;
 pub use lock::{Holder, RunLock};
 pub use migrate::{MigrationReport, Step};
+pub use scan::{Scanner, Visited};

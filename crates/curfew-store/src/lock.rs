@@ -86,7 +86,7 @@ impl RunLock {
                     return Err(StoreError::Held {
                         path: database.to_owned(),
                         lock: path.clone(),
-                        holder: Holder::parse(&text),
+                        holder: Holder::parse(&text).map(Box::new),
                     });
                 }
                 Err(TryLockError::Error(source)) => return Err(fail(source)),

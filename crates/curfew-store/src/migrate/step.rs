@@ -266,14 +266,15 @@ fn forbids_rows(index: &Index, table: &Table) -> bool {
 /// Whether no two rows of the plan can be equal in this column: it is the id, or it stays NULL, and
 /// NULLs are distinct.
 fn is_always_distinct(column: &str, table: &Table) -> bool {
-    let is = |name: &&str| name.eq_ignore_ascii_case(column);
     if table.rowid_column().is_some_and(|id| id.name.eq_ignore_ascii_case(column)) {
         return true;
     }
     let Some(found) = table.column(column) else { return false };
     let default_is_null =
         found.default.as_ref().is_none_or(|text| text.eq_ignore_ascii_case("NULL"));
-    !WRITTEN_COLUMNS.iter().any(|name| is(&name)) && default_is_null && !found.is_generated
+    !WRITTEN_COLUMNS.iter().any(|name| name.eq_ignore_ascii_case(column))
+        && default_is_null
+        && !found.is_generated
 }
 
 /// One owned row per event: the unique index, and before it is made, the removal of what it forbids.

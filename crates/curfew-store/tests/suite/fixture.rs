@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use curfew_engine::{Catalog, PlanConfig, rule::RuleTable};
 use curfew_store::{Access, Database};
 use rusqlite::Connection;
 
@@ -50,4 +51,16 @@ pub(crate) fn read_write(path: &Path) -> Database {
     // Only the power could fail, and it is not what these tests are about.
     db.connection().pragma_update(None, "synchronous", "off").unwrap();
     db
+}
+
+/// The default settings, with nothing ever closed.
+pub(crate) fn config() -> PlanConfig {
+    PlanConfig::with_rules(RuleTable::empty())
+}
+
+/// The catalog of a database's campaigns, which must be sound.
+pub(crate) fn catalog(db: &Database) -> Catalog {
+    let (campaigns, problems) = db.campaigns().unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
+    Catalog::new(&config(), campaigns)
 }
