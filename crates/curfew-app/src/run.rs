@@ -1,19 +1,19 @@
 //! The nightly run: plan every message and write what differs. And the same without writing.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::Instant};
 
 use curfew_engine::{
-    Balance, Catalog, Change, Changes, Draft, Planner, RowReader, SkipReason, Tally, TargetStatus,
-    Today, WantedRow,
+    Balance, Catalog, Change, Changed, Changes, Day, Draft, KindId, Limits, Planner, Settled, Today,
+    WantedRow,
 };
-use curfew_store::{Access, Database, RunLock};
+use curfew_store::{Access, Database, Visited};
 use serde::Serialize;
 
 use crate::{
     Error, Progress, Stage,
     config::Config,
-    explain::{self, Explanation},
-    scan::{Survey, survey},
+    explain::{Explanation, explain as tell},
+    scan::{Census, balance, survey},
 };
 
 /// What a run is asked to do.
@@ -167,7 +167,7 @@ pub struct PlannedChange {
     pub reason: Option<String>,
 }
 
-/// Plans for one day: everything that a plan is made of besides the contacts.
+/// All that a plan is made of besides the contacts.
 struct Setting {
     today: Today,
     threads: usize,
@@ -180,8 +180,7 @@ impl Setting {
         let date = request.today.unwrap_or_else(|| {
             jiff::Timestamp::now().to_zoned(request.config.timezone.clone()).date()
         });
-        let today =
-            Today::new(Day::from_date(date)).ok_or(Error::TodayOutOfRange { date })?;
+        let today = Today::new(Day::from_date(date)).ok_or(Error::TodayOutOfRange { date })?;
         let threads = request.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
@@ -195,34 +194,247 @@ impl Setting {
     }
 }
 
-/// Plans every message and writes what differs (SPEC sections 1 to 9).
-///
-/// A run may be killed at any moment and repeated: what it has written then is kept, and the next
-/// one ends in the same state.
+/// A plan of all contacts, settled but not written.
+struct Settlement {
+    balance: Balance,
+    census: Census,
+    seconds: StageSeconds,
+}
+
+fn settle(
+    database: &Database,
+    planner: &Planner<'_>,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Settlement, Error> {
+    let start = Instant::now();
+    let (ledgers, census) = survey(database, planner, threads, progress)?;
+    let read = start.elapsed().as_secs_f64();
+    let balance = balance(planner, ledgers, &census, progress);
+    let seconds = StageSeconds {
+        read,
+        balance: start.elapsed().as_secs_f64() - read,
+        ..StageSeconds::default()
+    };
+    Ok(Settlement { balance, census, seconds })
+}
+
+/// Says what a run would change, without writing anything: the same plan, made by the same code. The
+/// changes go to `sink` in the order of the contacts.
 ///
 /// # Errors
-/// If the database or the date cannot be used, another scheduler is at work on the database, or
-/// writing fails. Batches that were written before stay.
-pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, Error> {
+/// If the database or the date cannot be used, or `sink` fails.
+pub fn preview(
+    request: &RunRequest,
+    progress: &dyn Progress,
+    sink: &mut dyn FnMut(PlannedChange) -> std::io::Result<()>,
+) -> Result<RunReport, Error> {
     let start = Instant::now();
-    let now = jiff::Timestamp::now();
-    let _lock = RunLock::acquire(&request.database, "curfew run")?;
-    let mut database = Database::open(&request.database, Access::ReadWrite)?;
-    database.migrate(&timestamp(now))?;
+    let database = Database::open(&request.database, Access::ReadOnly)?;
     let setting = Setting::new(request, &database)?;
     let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
-
-    let reading = Instant::now();
-    let (ledgers, census) = survey(&database, &planner, setting.threads, progress)?;
-    let balancing = Instant::now();
-    let balance = balance(&planner, ledgers, &census, progress);
+    let settlement = settle(&database, &planner, setting.threads, progress)?;
+    let mut report = report(request, &setting, &settlement, true);
 
     let writing = Instant::now();
-    let run_id = run_id(now);
-    let mut report = Report::new(request, &setting, &census, &balance, false);
-    report.0.run_id = Some(run_id.clone());
-    let mut writer = PlanWriter::begin(&mut database, &run_id, &timestamp(now), setting.today.day)?;
-    let outcome = write(request, &planner, &census, &balance, &mut writer, &mut report, progress);
-    outcome?;
-    Ok(report.finish(Times { start, reading, balancing, writing }))
+    let changed: Vec<Changed<'_>> = settlement.balance.changed().collect();
+    progress.stage(Stage::Write, Some(changed.len() as u64));
+    for batch in changed.chunks(request.config.batch_size as usize) {
+        each_change(&database, &planner, batch, &mut |contact_id, outcome| {
+            let Ok(changes) = outcome else {
+                report.contacts_postponed += 1;
+                return Ok(());
+            };
+            report.rows.add(changes);
+            report.targets_changed += changes.targets.len() as u64;
+            changes.rows.iter().try_for_each(|change| {
+                sink(planned_change(contact_id, change, &planner)).map_err(Error::Sink)
+            })
+        })?;
+        progress.advance(batch.len() as u64);
+    }
+    report.rows.count_unchanged(settlement.census.owned_rows);
+    report.seconds.write = writing.elapsed().as_secs_f64();
+    report.seconds.total = start.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Explains the plan of one contact. Nothing is written.
+///
+/// # Errors
+/// [`Error::NoSuchContact`], or if the database or the date cannot be used.
+pub fn explain(
+    request: &RunRequest,
+    contact_id: i64,
+    progress: &dyn Progress,
+) -> Result<Explanation, Error> {
+    let database = Database::open(&request.database, Access::ReadOnly)?;
+    let setting = Setting::new(request, &database)?;
+    let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
+    let Settlement { balance, .. } = settle(&database, &planner, setting.threads, progress)?;
+    let mut draft = Draft { explain: true, ..Draft::default() };
+    let mut scanner = database.scanner(planner.config(), planner.catalog())?;
+    let found = scanner.chosen(&[contact_id], |visited| match visited {
+        Visited::Unreadable { .. } => ControlFlow::Continue(()),
+        Visited::Contact(input) => {
+            planner.draft(&input, &mut draft);
+            let settled = balance.settled(contact_id);
+            ControlFlow::Break(tell(&planner, &input, &draft, settled, balance.limits()))
+        }
+    })?;
+    match found {
+        ControlFlow::Break(told) => told.map_err(|_| Error::ChangedMeanwhile { contact_id }),
+        ControlFlow::Continue(()) => {
+            Err(Error::NoSuchContact { database: request.database.clone(), contact_id })
+        }
+    }
+}
+
+/// What becomes of a contact: its changes, or that it changed meanwhile.
+type ContactOutcome<'a> = Result<&'a Changes, curfew_engine::ChangedMeanwhile>;
+
+/// Drafts the contacts of a batch once more and hands over what has to be written for each.
+fn each_change(
+    database: &Database,
+    planner: &Planner<'_>,
+    batch: &[Changed<'_>],
+    use_changes: &mut dyn FnMut(i64, ContactOutcome<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let ids: Vec<i64> = batch.iter().map(|changed| changed.id).collect();
+    let mut settled = batch.iter().peekable();
+    let mut draft = Draft::default();
+    let mut changes = Changes::default();
+    let mut scanner = database.scanner(planner.config(), planner.catalog())?;
+    let flow = scanner.chosen(&ids, |visited| {
+        let Visited::Contact(input) = visited else { return ControlFlow::Continue(()) };
+        // A contact that is gone by now is passed over.
+        while settled.next_if(|changed| changed.id < input.id).is_some() {}
+        let settled: Option<Settled<'_>> =
+            settled.next_if(|changed| changed.id == input.id).map(|changed| changed.settled);
+        planner.draft(&input, &mut draft);
+        let outcome = planner.changes(&input, &draft, settled, &mut changes);
+        match use_changes(input.id, outcome.map(|()| &changes)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    })?;
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The report of a plan before anything of it is written.
+fn report(
+    request: &RunRequest,
+    setting: &Setting,
+    settlement: &Settlement,
+    dry_run: bool,
+) -> RunReport {
+    let Settlement { balance, census, seconds } = settlement;
+    let Limits { cap, threshold, .. } = balance.limits();
+    RunReport {
+        run_id: None,
+        database: request.database.clone(),
+        today: setting.today.day.to_string(),
+        dry_run,
+        contacts: ContactCounts {
+            read: census.contacts,
+            valid: census.valid,
+            inactive: census.inactive,
+            invalid: census.invalid,
+            issues: census.issue_counts(),
+        },
+        messages: message_counts(balance, &setting.catalog),
+        rows: RowCounts::default(),
+        targets_changed: 0,
+        daily_cap: cap,
+        daily_threshold: threshold,
+        moved_by_cap: balance.moved(),
+        days_above_threshold: balance.days_above_threshold() as u64,
+        volume: balance
+            .volume()
+            .map(|(day, messages)| DayVolume { date: day.to_string(), messages })
+            .collect(),
+        contacts_postponed: 0,
+        problems: setting.problems.clone(),
+        seconds: seconds.clone(),
+    }
+}
+
+fn message_counts(balance: &Balance, catalog: &Catalog) -> BTreeMap<String, MessageCounts> {
+    let mut counts: BTreeMap<String, MessageCounts> = BTreeMap::new();
+    let tally = balance.tally();
+    let mut add = |by_kind: &BTreeMap<KindId, u64>, field: fn(&mut MessageCounts) -> &mut u64| {
+        for (kind, number) in by_kind {
+            *field(counts.entry(catalog.kind(*kind).text.to_string()).or_default()) += number;
+        }
+    };
+    add(&tally.planned, |counts| &mut counts.planned);
+    add(&tally.excluded, |counts| &mut counts.excluded);
+    add(&tally.lower_priority, |counts| &mut counts.lower_priority);
+    add(&tally.refused, |counts| &mut counts.frequency_limit);
+    counts
+}
+
+impl RunReport {
+    /// The days with the most messages, the fullest first.
+    pub fn busiest_days(&self, number: usize) -> Vec<&DayVolume> {
+        let mut days: Vec<&DayVolume> = self.volume.iter().collect();
+        days.sort_by(|a, b| b.messages.cmp(&a.messages).then(a.date.cmp(&b.date)));
+        days.truncate(number);
+        days
+    }
+}
+
+impl RowCounts {
+    fn add(&mut self, changes: &Changes) {
+        for change in &changes.rows {
+            *match change {
+                Change::Insert(_) => &mut self.inserted,
+                Change::Update { .. } | Change::LowerCase { .. } => &mut self.updated,
+                Change::Expire { .. } => &mut self.expired,
+                Change::Delete { .. } => &mut self.deleted,
+            } += 1;
+        }
+    }
+
+    fn count_unchanged(&mut self, owned_rows: u64) {
+        self.unchanged = owned_rows.saturating_sub(self.updated + self.expired + self.deleted);
+    }
+}
+
+fn planned_change(contact_id: i64, change: &Change, planner: &Planner<'_>) -> PlannedChange {
+    let of_row = |change, schedule_id, row: &WantedRow| PlannedChange {
+        contact_id,
+        change,
+        schedule_id,
+        email_type: Some(planner.catalog().kind(row.kind).text.to_string()),
+        campaign_instance_id: row.instance_id,
+        event_date: row.event.date().map(|day| day.to_string()),
+        scheduled_send_date: Some(row.date.to_string()),
+        status: Some(if row.skip.is_none() { "pre-scheduled" } else { "skipped" }),
+        reason: row.skip.as_ref().map(|reason| reason.text(planner.config()).into_owned()),
+    };
+    let of_id = |change, id, status, reason: Option<String>| PlannedChange {
+        contact_id,
+        change,
+        schedule_id: Some(id),
+        email_type: None,
+        campaign_instance_id: None,
+        event_date: None,
+        scheduled_send_date: None,
+        status,
+        reason,
+    };
+    match change {
+        Change::Insert(row) => of_row("insert", None, row),
+        Change::Update { id, row } => of_row("update", Some(*id), row),
+        Change::Expire { id } => {
+            let reason = curfew_engine::SkipReason::Expired.text(planner.config()).into_owned();
+            of_id("expire", *id, Some("skipped"), Some(reason))
+        }
+        Change::LowerCase { id } => of_id("lowercase", *id, None, None),
+        Change::Delete { id, why } => of_id("delete", *id, None, Some(why.to_string())),
+    }
 }
