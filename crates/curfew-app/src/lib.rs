@@ -1,1 +1,4 @@
 //! Use cases: run, plan, explain, import, demo, configuration. Owns the clock and the configuration file.
+
+pub mod import;
+pub mod sample;
