@@ -4,6 +4,7 @@
 pub mod config;
 mod error;
 pub mod explain;
+pub mod import;
 mod progress;
 pub mod rules;
 pub mod run;
