@@ -1,12 +1,14 @@
 //! The nightly run: plan every message and write what differs. And the same without writing.
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::{Duration, Instant}};
 
 use curfew_engine::{
     Balance, Catalog, Change, Changed, Changes, Day, Draft, KindId, Limits, Planner, Settled, Today,
     WantedRow,
 };
-use curfew_store::{Access, Database, Visited};
+use curfew_store::{
+    Access, Applied, Database, PlanWriter, RunEnd, RunLock, RunStart, StoreError, Visited,
+};
 use serde::Serialize;
 
 use crate::{
@@ -60,6 +62,10 @@ pub struct RunReport {
     pub volume: Vec<DayVolume>,
     /// Contacts that changed while the plan was made; the next run plans them.
     pub contacts_postponed: u64,
+    /// Changes left out because the sender took the row meanwhile.
+    pub rows_overtaken: u64,
+    /// Contacts of whom the database refused a row (a constraint or trigger of its owner), and why.
+    pub refused: Vec<String>,
     /// What is wrong with campaigns, so that they are left out.
     pub problems: Vec<String>,
     /// Time taken in seconds.
@@ -69,7 +75,7 @@ pub struct RunReport {
 impl RunReport {
     /// Whether somebody should look at something: exit code 1.
     pub fn needs_attention(&self) -> bool {
-        self.contacts_postponed > 0 || !self.problems.is_empty()
+        self.contacts_postponed > 0 || !self.refused.is_empty() || !self.problems.is_empty()
     }
 
     /// Whether no row is inserted, changed or deleted.
@@ -167,6 +173,16 @@ pub struct PlannedChange {
     pub reason: Option<String>,
 }
 
+/// The day to plan for: the date asked for, or today in the organization's time zone.
+///
+/// # Errors
+/// [`Error::TodayOutOfRange`].
+pub fn today_or(date: Option<jiff::civil::Date>, config: &Config) -> Result<Today, Error> {
+    let date = date
+        .unwrap_or_else(|| jiff::Timestamp::now().to_zoned(config.timezone.clone()).date());
+    Today::new(Day::from_date(date)).ok_or(Error::TodayOutOfRange { date })
+}
+
 /// All that a plan is made of besides the contacts.
 struct Setting {
     today: Today,
@@ -177,10 +193,7 @@ struct Setting {
 
 impl Setting {
     fn new(request: &RunRequest, database: &Database) -> Result<Self, Error> {
-        let date = request.today.unwrap_or_else(|| {
-            jiff::Timestamp::now().to_zoned(request.config.timezone.clone()).date()
-        });
-        let today = Today::new(Day::from_date(date)).ok_or(Error::TodayOutOfRange { date })?;
+        let today = today_or(request.today, &request.config)?;
         let threads = request.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
@@ -217,6 +230,180 @@ fn settle(
         ..StageSeconds::default()
     };
     Ok(Settlement { balance, census, seconds })
+}
+
+/// Plans every message and writes what differs (SPEC sections 1 to 9).
+///
+/// A run may be killed at any moment and repeated: what it has written then is kept, and the next
+/// one ends in the same state.
+///
+/// # Errors
+/// If the database or the date cannot be used, another scheduler is at work on the database, or
+/// writing fails. Batches that were written before stay, and the run is on record as failed.
+pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, Error> {
+    let start = Instant::now();
+    let now = jiff::Timestamp::now();
+    let started_at = timestamp(now);
+    let mut database = Database::open(&request.database, Access::ReadWrite)?;
+    let _lock = RunLock::acquire(&request.database, "curfew run", &started_at)?;
+    database.migrate(&started_at)?;
+    database.fail_abandoned_runs(&started_at)?;
+    let setting = Setting::new(request, &database)?;
+
+    let run_id = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S%.6fZ"), std::process::id());
+    database.start_run(&RunStart {
+        run_id: &run_id,
+        command: "run",
+        today: setting.today.day,
+        started_at: &started_at,
+        config_version_id: None,
+        contacts_checksum: None,
+        schedules_checksum: None,
+    })?;
+    let result = plan_and_write(request, &database, &setting, &run_id, &started_at, progress);
+    let ended_at = timestamp(jiff::Timestamp::now());
+    match result {
+        Ok(mut report) => {
+            report.seconds.total = start.elapsed().as_secs_f64();
+            let counts = report.counts();
+            database.complete_run(
+                &run_id,
+                &RunEnd {
+                    completed_at: &ended_at,
+                    counts: &counts,
+                    contacts_checksum: None,
+                    schedules_checksum: None,
+                },
+            )?;
+            Ok(report)
+        }
+        Err(error) => {
+            // The error that ended the run says more than one of recording it.
+            let _ = database.fail_run(&run_id, &ended_at, &error.to_string());
+            Err(error)
+        }
+    }
+}
+
+fn plan_and_write(
+    request: &RunRequest,
+    database: &Database,
+    setting: &Setting,
+    run_id: &str,
+    now: &str,
+    progress: &dyn Progress,
+) -> Result<RunReport, Error> {
+    let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
+    let settlement = settle(database, &planner, setting.threads, progress)?;
+    let mut report = report(request, setting, &settlement, false);
+    report.run_id = Some(run_id.to_owned());
+
+    let writing = Instant::now();
+    let mut writer =
+        PlanWriter::begin(database, run_id, now, planner.config(), planner.catalog())?;
+    let batch_size = request.config.batch_size as usize;
+    for issues in settlement.census.issues.chunks(batch_size) {
+        write_patiently(&mut writer, |writer| {
+            issues.iter().try_for_each(|(id, issue)| writer.issue(*id, issue))?;
+            writer.commit_batch(None)
+        })?;
+    }
+
+    let changed: Vec<Changed<'_>> = settlement.balance.changed().collect();
+    progress.stage(Stage::Write, Some(changed.len() as u64));
+    for batch in changed.chunks(batch_size) {
+        let mut contacts: Vec<(i64, Changes)> = Vec::with_capacity(batch.len());
+        each_change(database, &planner, batch, &mut |contact_id, outcome| {
+            match outcome {
+                Ok(changes) if changes.is_empty() => {}
+                Ok(changes) => contacts.push((contact_id, changes.clone())),
+                Err(_) => report.contacts_postponed += 1,
+            }
+            Ok(())
+        })?;
+        report.refused.append(&mut write_batch(&mut writer, &contacts)?);
+        progress.advance(batch.len() as u64);
+    }
+    let written = writer.written();
+    report.rows = RowCounts {
+        inserted: written.inserted,
+        updated: written.updated,
+        expired: written.expired,
+        deleted: written.deleted,
+        unchanged: 0,
+    };
+    report.rows.count_unchanged(settlement.census.owned_rows);
+    report.targets_changed = written.targets;
+    report.rows_overtaken = written.overtaken;
+    report.seconds.write = writing.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Writes one batch. Contacts whose rows the database refuses are left out and returned, with why.
+fn write_batch(
+    writer: &mut PlanWriter<'_>,
+    contacts: &[(i64, Changes)],
+) -> Result<Vec<String>, Error> {
+    let last = contacts.last().map(|(id, _)| *id);
+    let targets = |writer: &mut PlanWriter<'_>, changes: &Changes| {
+        changes.targets.iter().try_for_each(|(id, status)| writer.set_target_status(*id, *status))
+    };
+    let result = write_patiently(writer, |writer| {
+        for (contact_id, changes) in contacts {
+            writer.apply(*contact_id, changes)?;
+            targets(writer, changes)?;
+        }
+        writer.commit_batch(last)
+    });
+    match result {
+        Ok(()) => Ok(Vec::new()),
+        Err(error) if error.is_refusal() => {
+            let mut refused = Vec::new();
+            write_patiently(writer, |writer| {
+                refused.clear();
+                for (contact_id, changes) in contacts {
+                    match writer.apply_or_refuse(*contact_id, changes)? {
+                        Applied::Done => targets(writer, changes)?,
+                        Applied::Refused(why) => {
+                            refused.push(format!("contact {contact_id}: {why}"));
+                        }
+                    }
+                }
+                writer.commit_batch(last)
+            })?;
+            Ok(refused)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How often a batch is tried when the database is busy or reading or writing fails for a moment.
+const ATTEMPTS_MAX: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Repeats a batch that failed for a passing reason, after pauses that double, each with a random
+/// part, so that two programs that wait for each other do not stay in step.
+fn write_patiently(
+    writer: &mut PlanWriter<'_>,
+    mut batch: impl FnMut(&mut PlanWriter<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..ATTEMPTS_MAX {
+        match batch(writer) {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, ?pause, "a batch failed and is tried again");
+                std::thread::sleep(pause.mul_f64(1.0 + fastrand::f64()));
+                pause *= 2;
+            }
+            result => return result,
+        }
+    }
+    batch(writer)
+}
+
+/// An instant as text, in UTC, to the second.
+fn timestamp(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Says what a run would change, without writing anything: the same plan, made by the same code. The
@@ -357,6 +544,8 @@ fn report(
             .map(|(day, messages)| DayVolume { date: day.to_string(), messages })
             .collect(),
         contacts_postponed: 0,
+        rows_overtaken: 0,
+        refused: Vec::new(),
         problems: setting.problems.clone(),
         seconds: seconds.clone(),
     }
@@ -378,6 +567,12 @@ fn message_counts(balance: &Balance, catalog: &Catalog) -> BTreeMap<String, Mess
 }
 
 impl RunReport {
+    /// What goes on record with the run: everything but the volume of each day.
+    fn counts(&self) -> String {
+        let counts = Self { volume: Vec::new(), ..self.clone() };
+        serde_json::to_string(&counts).expect("a report has only texts and numbers")
+    }
+
     /// The days with the most messages, the fullest first.
     pub fn busiest_days(&self, number: usize) -> Vec<&DayVolume> {
         let mut days: Vec<&DayVolume> = self.volume.iter().collect();
