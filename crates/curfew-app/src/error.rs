@@ -92,10 +92,9 @@ impl Error {
                 _ => Fault::Failure,
             },
             Self::Import(_) => Fault::Input,
-            Self::Store(_)
-            | Self::Sink(_)
-            | Self::ChangedMeanwhile { .. }
-            | Self::File { .. } => Fault::Failure,
+            Self::Store(_) | Self::Sink(_) | Self::ChangedMeanwhile { .. } | Self::File { .. } => {
+                Fault::Failure
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod import;
 mod progress;
 pub mod rules;
 pub mod run;
+pub mod sample;
 mod scan;
 
 pub use error::{Error, Fault};

@@ -1,10 +1,15 @@
 //! The nightly run: plan every message and write what differs. And the same without writing.
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use curfew_engine::{
-    Balance, Catalog, Change, Changed, Changes, Day, Draft, KindId, Limits, Planner, Settled, Today,
-    WantedRow,
+    Balance, Catalog, Change, Changed, Changes, Day, Draft, KindId, Limits, Planner, Settled,
+    Today, WantedRow,
 };
 use curfew_store::{
     Access, Applied, Database, PlanWriter, RunEnd, RunLock, RunStart, StoreError, Visited,
@@ -178,8 +183,8 @@ pub struct PlannedChange {
 /// # Errors
 /// [`Error::TodayOutOfRange`].
 pub fn today_or(date: Option<jiff::civil::Date>, config: &Config) -> Result<Today, Error> {
-    let date = date
-        .unwrap_or_else(|| jiff::Timestamp::now().to_zoned(config.timezone.clone()).date());
+    let date =
+        date.unwrap_or_else(|| jiff::Timestamp::now().to_zoned(config.timezone.clone()).date());
     Today::new(Day::from_date(date)).ok_or(Error::TodayOutOfRange { date })
 }
 
@@ -299,8 +304,7 @@ fn plan_and_write(
     report.run_id = Some(run_id.to_owned());
 
     let writing = Instant::now();
-    let mut writer =
-        PlanWriter::begin(database, run_id, now, planner.config(), planner.catalog())?;
+    let mut writer = PlanWriter::begin(database, run_id, now, planner.config(), planner.catalog())?;
     let batch_size = request.config.batch_size as usize;
     for issues in settlement.census.issues.chunks(batch_size) {
         write_patiently(&mut writer, |writer| {

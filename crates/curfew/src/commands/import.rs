@@ -21,8 +21,7 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<Ending> {
         report: args.report.clone(),
         ..ImportRequest::new(&args.db, &args.csv, today_or(None, &Config::default())?)
     };
-    let report =
-        curfew_app::import::import(&request).map_err(curfew_app::Error::from)?;
+    let report = curfew_app::import::import(&request).map_err(curfew_app::Error::from)?;
     if args.json {
         output::print_json(&report)?;
     } else {
