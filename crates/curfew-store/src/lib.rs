@@ -1,1 +1,24 @@
 //! The scheduler's tables: migrations, reading contacts, writing a plan, checkpoints, history.
+//!
+//! The only room with SQL about schedules. Everything is blocking, uses prepared statements, and
+//! takes the time of day as a text from its caller.
+#![deny(missing_docs)]
+
+mod campaigns;
+pub mod contacts;
+mod create_table;
+mod database;
+mod error;
+pub mod history;
+mod json;
+mod lock;
+mod migrate;
+mod scan;
+mod schema;
+
+pub use campaigns::{ConfigurationProblem, Flaw};
+pub use database::{Access, BUSY_WAIT, Database, Snapshot};
+pub use error::StoreError;
+pub use lock::{Holder, RunLock};
+pub use migrate::{MigrationReport, Step};
+pub use scan::{Scanner, Visited};

@@ -1,0 +1,258 @@
+use std::ops::{ControlFlow, RangeBounds};
+
+use curfew_engine::{Catalog, Status, Value};
+use curfew_store::{Access, Database, Scanner, Visited};
+
+use crate::fixture::{CONTACTS, Folder, LEGACY, NOW, catalog, config, read_write};
+
+/// What is visited, in words.
+fn describe(visited: Visited<'_>) -> String {
+    let input = match visited {
+        Visited::Unreadable { id, issue } => return format!("{id:?} {} {issue}", issue.field),
+        Visited::Contact(input) => input,
+    };
+    let mut line = format!("{}", input.id);
+    match input.contact {
+        None => line.push_str(" -"),
+        Some(contact) => {
+            assert_eq!(contact.id, input.id);
+            for value in [
+                contact.email,
+                contact.zip_code,
+                contact.birth_date,
+                contact.effective_date,
+                contact.state,
+                contact.phone_number,
+                contact.status,
+            ] {
+                line.push(' ');
+                match value {
+                    Value::Null => line.push('.'),
+                    Value::Integer(number) => line.push_str(&number.to_string()),
+                    Value::Text(text) => line.push_str(&format!("'{text}'")),
+                    Value::Other => line.push('?'),
+                }
+            }
+        }
+    }
+    for row in input.rows {
+        let status = match row.status {
+            Status::PreScheduled => "planned",
+            Status::Skipped => "skipped",
+            Status::Committed { .. } => "committed",
+        };
+        line.push_str(&format!(" | row {} {status}", row.id));
+        if let Some(initial) = row.metadata_initial_id {
+            line.push_str(&format!(" after {initial}"));
+        }
+    }
+    for target in input.targets {
+        line.push_str(&format!(" | target {} {:?}", target.id, target.trigger));
+    }
+    for click in &input.behaviour.clicks {
+        line.push_str(&format!(" | click {}", click.day()));
+    }
+    for answer in &input.behaviour.answers {
+        line.push_str(&format!(
+            " | answer {} {} {}",
+            answer.at.day(),
+            answer.has_medical_conditions,
+            answer.any_yes
+        ));
+    }
+    line
+}
+
+fn collect(
+    db: &Database,
+    catalog: &Catalog,
+    read: impl FnOnce(&mut Scanner<'_>, &mut dyn FnMut(Visited<'_>) -> ControlFlow<()>),
+) -> Vec<String> {
+    let config = config();
+    let mut lines = Vec::new();
+    let mut scanner = db.scanner(&config, catalog).unwrap();
+    read(&mut scanner, &mut |visited| {
+        lines.push(describe(visited));
+        ControlFlow::Continue(())
+    });
+    lines
+}
+
+fn range(db: &Database, ids: impl RangeBounds<i64>) -> Vec<String> {
+    collect(db, &catalog(db), |scanner, visit| {
+        assert!(scanner.range(ids, visit).unwrap().is_continue());
+    })
+}
+
+fn chosen(db: &Database, ids: &[i64]) -> Vec<String> {
+    collect(db, &catalog(db), |scanner, visit| {
+        assert!(scanner.chosen(ids, visit).unwrap().is_continue());
+    })
+}
+
+/// A migrated database with rows in every table.
+const EVERYTHING: &str = "
+INSERT INTO contacts VALUES
+  (1, 'a@x.org', '90210', '1960-01-01', NULL),
+  (2, 'b@x.org', 501, NULL, '2020-05-01'),
+  (-4, NULL, x'00', x'01', ''),
+  (30, 'c@x.org', '10001', '1970-02-02', '2021-06-01');
+INSERT INTO campaign_types (name) VALUES ('sale');
+INSERT INTO campaign_instances (id, campaign_type, instance_name) VALUES (5, 'sale', 'May');
+INSERT INTO email_schedules (id, contact_id, email_type, scheduled_send_date, scheduled_send_time,
+    status, metadata) VALUES
+  (9, 1, 'birthday', '2026-12-18', '08:30:00', 'pre-scheduled', '{\"initial_comm_log_id\": 3}'),
+  (4, 1, 'aep', '2026-09-15', '08:30:00', 'sent', NULL),
+  (5, 3, 'aep', '2026-09-15', '08:30:00', 'skipped', NULL),
+  (6, 30, 'Followup_1_cold', '2026-09-15', '08:30:00', 'sent',
+     '{\"x\": [1], \"initial_comm_log_id\": 4}'),
+  (7, 30, 'followup_2_clicked_no_hq', '2026-09-15', '08:30:00', 'sent', '{not json');
+INSERT INTO contact_campaigns (id, contact_id, campaign_instance_id, trigger_date) VALUES
+  (2, 2, 5, '2026-05-01'), (1, 2, 5, NULL), (3, 2, 99, '2026-05-01'), (4, 2, 5, 'soon'),
+  (5, 77, 5, '2026-02-30'), (6, 78, 99, NULL);
+INSERT INTO tracking_clicks (contact_id, clicked_at) VALUES
+  (2, '2026-09-17 10:00:00'), (2, '2026-09-16T10:00:00Z'), (2, 'yesterday'), (55, '2026-09-16');
+INSERT INTO contact_events (contact_id, event_type, metadata, created_at) VALUES
+  (2, 'eligibility_answered', '{\"has_medical_conditions\": true}', '2026-09-18'),
+  (2, 'eligibility_answered', '{\"main_questions_yes_count\": 2}', '2026-09-17'),
+  (2, 'eligibility_answered', '{\"main_questions_yes_count\": 0}', '2026-09-17'),
+  (2, 'opened', '{\"has_medical_conditions\": true}', '2026-09-18'),
+  (2, 'eligibility_answered', 'garbage', '2026-09-16'),
+  (2, 'eligibility_answered', NULL, NULL || 'never'),
+  (30, 'eligibility_answered', '{\"has_medical_conditions\": \"true\"}', '2026-09-18');
+";
+
+fn everything(folder: &Folder) -> Database {
+    let mut db = read_write(&folder.file(CONTACTS));
+    db.migrate(NOW).unwrap();
+    // What a table of the older application may hold, ours does not allow.
+    let sql = EVERYTHING.replace("NULL || 'never'", "'never'");
+    db.connection().execute_batch(&sql).unwrap();
+    db
+}
+
+const EXPECTED: [&str; 6] = [
+    "-4 . ? ? '' . . .",
+    "1 'a@x.org' '90210' '1960-01-01' . . . . | row 4 committed | row 9 planned",
+    "2 'b@x.org' '501' . '2020-05-01' . . . | target 1 Ok(None) | target 2 Ok(Some(2026-05-01)) \
+     | target 4 Err(Malformed) | click 2026-09-16 | click 2026-09-17 \
+     | answer 2026-09-16 false false | answer 2026-09-17 false true \
+     | answer 2026-09-17 false false | answer 2026-09-18 true false",
+    "3 - | row 5 skipped",
+    "30 'c@x.org' '10001' '1970-02-02' '2021-06-01' . . . | row 6 committed after 4 \
+     | row 7 committed | answer 2026-09-18 false false",
+    "77 - | target 5 Err(NotReal)",
+];
+
+#[test]
+fn five_tables_are_merged_in_the_order_of_contacts() {
+    let folder = Folder::new();
+    let db = everything(&folder);
+    assert_eq!(range(&db, ..), EXPECTED);
+    assert_eq!(range(&db, 2..=3), EXPECTED[2..4]);
+    assert_eq!(range(&db, ..2), EXPECTED[..2]);
+    assert_eq!(range(&db, 78..), [""; 0]);
+    assert_eq!(range(&db, i64::MAX..i64::MAX), [""; 0]);
+    let parts = db.contact_ranges(3).unwrap();
+    assert_eq!(parts.len(), 3);
+    let joined: Vec<String> = parts.into_iter().flat_map(|part| range(&db, part)).collect();
+    assert_eq!(joined, EXPECTED);
+}
+
+#[test]
+fn chosen_contacts_are_read_as_the_whole_is() {
+    let folder = Folder::new();
+    let db = everything(&folder);
+    assert_eq!(chosen(&db, &[]), [""; 0]);
+    assert_eq!(chosen(&db, &[2]), EXPECTED[2..3]);
+    assert_eq!(chosen(&db, &[-4, 2, 30]), [EXPECTED[0], EXPECTED[2], EXPECTED[4]]);
+    assert_eq!(chosen(&db, &[-5, 3, 4, 31, 77]), [EXPECTED[3], EXPECTED[5]]);
+    assert_eq!(chosen(&db, &(-10..=80).collect::<Vec<_>>()), EXPECTED);
+    assert_eq!(chosen(&db, &[i64::MIN, 1, i64::MAX]), EXPECTED[1..2]);
+}
+
+#[test]
+fn a_database_never_migrated_is_read_without_writing() {
+    let folder = Folder::new();
+    let path = folder.file(
+        "CREATE TABLE Contacts (ID INTEGER PRIMARY KEY, E_MAIL, EMAIL, Zip_Code, BIRTHDAY,
+           Effective_Date, State, status);
+         INSERT INTO contacts VALUES (1, 'no', 'a@x.org', 12345, '1960-01-01', NULL, 'ny', 'x');
+         CREATE TABLE email_schedules (contact_id INTEGER, id INTEGER PRIMARY KEY, status TEXT);
+         INSERT INTO email_schedules VALUES (2, 1, 'sent'), (1, 2, 'skipped'), (1, 3, 'sent'),
+           (NULL, 4, 'sent'), ('x', 5, 'sent');
+         CREATE TABLE tracking_clicks (contact_id TEXT, clicked_at TEXT);
+         INSERT INTO tracking_clicks VALUES ('1', '2026-09-16'), ('10', '2026-09-16');
+         CREATE TABLE contact_events (contact_id INTEGER);
+         INSERT INTO contact_events VALUES (1);",
+    );
+    let db = Database::open(&path, Access::ReadOnly).unwrap();
+    assert_eq!(
+        range(&db, ..),
+        [
+            "1 'a@x.org' 12345 '1960-01-01' . 'ny' . 'x' | row 2 skipped | row 3 committed \
+             | click 2026-09-16",
+            "2 - | row 1 committed",
+        ]
+    );
+    assert_eq!(folder.files(), ["test.db"]);
+}
+
+#[test]
+fn a_legacy_database_is_read() {
+    let folder = Folder::new();
+    let path = folder.file(&format!(
+        "{LEGACY}
+         INSERT INTO contacts (id, first_name, last_name, email, current_carrier, plan_type,
+           effective_date, birth_date, tobacco_user, gender, state, zip_code) VALUES
+           (1, 'A', 'B', 'a@x.org', '', '', '2020-01-01', '1950-01-01', 0, 'F', 'CA', '90210');
+         INSERT INTO email_schedules (contact_id, email_type, scheduled_send_date, status) VALUES
+           (1, 'BIRTHDAY', '2026-01-01', 'pre-scheduled');"
+    ));
+    let db = Database::open(&path, Access::ReadOnly).unwrap();
+    assert_eq!(
+        range(&db, ..),
+        ["1 'a@x.org' '90210' '1950-01-01' '2020-01-01' 'CA' '' 'active' | row 1 planned"]
+    );
+}
+
+#[test]
+fn contacts_without_an_id_of_their_own_are_reported_and_the_others_read() {
+    let folder = Folder::new();
+    let path = folder.file(
+        "CREATE TABLE contacts (id INT, email, zip_code, birth_date, effective_date);
+         INSERT INTO contacts (id, email) VALUES (2, 'first'), (NULL, 'nobody'), (1, 'one'),
+           (2, 'second'), ('seven', 'x'), (2.5, 'half'), (2, 'third'), (3, 'three');",
+    );
+    let db = Database::open(&path, Access::ReadOnly).unwrap();
+    let issues =
+        ["None id is missing", "None id is not a whole number", "None id is not a whole number"];
+    let contacts = [
+        "1 'one' . . . . . .",
+        "2 'first' . . . . . .",
+        "Some(2) id occurs more than once",
+        "Some(2) id occurs more than once",
+        "3 'three' . . . . . .",
+    ];
+    let all: Vec<&str> = issues.into_iter().chain(contacts).collect();
+    assert_eq!(range(&db, ..), all);
+    assert_eq!(range(&db, 2..), contacts[1..]);
+    assert_eq!(chosen(&db, &[1, 2]), contacts[..4]);
+}
+
+#[test]
+fn a_visitor_can_break_off_and_say_why() {
+    let folder = Folder::new();
+    let db = everything(&folder);
+    let (config, catalog) = (config(), catalog(&db));
+    let mut scanner = db.scanner(&config, &catalog).unwrap();
+    let mut visit = |visited: Visited<'_>| match visited {
+        Visited::Contact(input) if input.id == 2 => ControlFlow::Break("found"),
+        _ => ControlFlow::Continue(()),
+    };
+    assert_eq!(scanner.range(.., &mut visit).unwrap(), ControlFlow::Break("found"));
+    assert_eq!(scanner.chosen(&[1, 2, 30], &mut visit).unwrap(), ControlFlow::Break("found"));
+    assert_eq!(scanner.range(3.., &mut visit).unwrap(), ControlFlow::Continue(()));
+    // Nothing is held afterwards.
+    db.connection().execute_batch("BEGIN IMMEDIATE; ROLLBACK").unwrap();
+}
