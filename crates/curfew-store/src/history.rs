@@ -11,7 +11,7 @@
 use std::fmt;
 
 use rusqlite::{
-    CachedStatement, Connection, OptionalExtension as _, params,
+    Statement, Connection, OptionalExtension as _, params,
     types::{Value, ValueRef},
 };
 
@@ -70,7 +70,7 @@ pub(crate) struct Entry<'a> {
 }
 
 /// The end of the chain, where entries are added. Valid within one transaction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Chain {
     last_id: i64,
     hash: String,
@@ -92,8 +92,8 @@ impl Chain {
     }
 
     /// The statement for [`Chain::append`].
-    pub(crate) fn prepare(db: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
-        db.prepare_cached(
+    pub(crate) fn prepare(db: &Connection) -> rusqlite::Result<Statement<'_>> {
+        db.prepare(
             "INSERT INTO main.schedule_history (id, run_id, schedule_id, contact_id, what, why,
                old_values, recorded_at, previous_hash, hash)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -102,7 +102,7 @@ impl Chain {
 
     pub(crate) fn append(
         &mut self,
-        insert: &mut CachedStatement<'_>,
+        insert: &mut Statement<'_>,
         entry: &Entry<'_>,
     ) -> rusqlite::Result<()> {
         let id = self.last_id + 1;

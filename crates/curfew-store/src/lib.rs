@@ -13,12 +13,16 @@ pub mod history;
 mod json;
 mod lock;
 mod migrate;
+mod runs;
 mod scan;
 mod schema;
+mod writer;
 
 pub use campaigns::{ConfigurationProblem, Flaw};
 pub use database::{Access, BUSY_WAIT, Database, Snapshot};
 pub use error::StoreError;
 pub use lock::{Holder, RunLock};
 pub use migrate::{MigrationReport, Step};
+pub use runs::{Run, RunEnd, RunStart, RunStatus};
 pub use scan::{Scanner, Visited};
+pub use writer::{Applied, PlanWriter, Written};
