@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stderr, reason = "a task runner exists to talk to the terminal")]
 
+mod bench;
 mod documents;
 mod shell;
 mod steps;
@@ -57,6 +58,15 @@ const STEPS: &[Step] = &[
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("bench", sizes)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
+        return match bench::run(&workspace_root(), sizes) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let invocation = match parse(&arguments) {
         Ok(invocation) => invocation,
         Err(error) => {
@@ -118,7 +128,8 @@ fn usage() -> String {
         "usage: cargo xtask ci | STEP… [--root FOLDER]\n".to_owned(),
         "  ci       the whole gate: every step below, in this order".to_owned(),
     ];
-    let write = "\n  docs --write   rewrite the generated documents that are stale".to_owned();
+    let write = "\n  docs --write   rewrite the generated documents that are stale\n  bench [CONTACTS…]   measure, and rewrite docs/performance.md"
+        .to_owned();
     lines.into_iter().chain(steps).chain([write]).collect::<Vec<_>>().join("\n")
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn test(task: &Task) -> Result<Outcome> {
     let line = if nextest {
         "cargo nextest run --workspace --locked --no-fail-fast --config-file xtask/nextest.toml"
     } else {
-        "cargo test --workspace --all-targets --locked --no-fail-fast"
+        "cargo test --workspace --tests --locked --no-fail-fast"
     };
     let mut tests = command(&task.root, line);
     // The gate compares with the expected output of cases and never rewrites it.
@@ -50,6 +50,6 @@ pub(crate) fn doctest(task: &Task) -> Result<Outcome> {
 /// turn red without a change of ours. Licences, bans and sources depend on `Cargo.lock` alone.
 pub(crate) fn deny(task: &Task) -> Result<Outcome> {
     let mut deny = tools::cargo_deny(&task.root)?;
-    run(deny.args(["--all-features", "check", "bans", "licenses", "sources"]))?;
+    run(deny.args(["--locked", "check", "bans", "licenses", "sources"]))?;
     Ok(Outcome::Passed)
 }

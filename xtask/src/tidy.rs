@@ -213,8 +213,8 @@ struct Tree {
 }
 
 impl Tree {
-    /// Folders that tools fill: cargo, npm, mix, dune.
-    const GENERATED: &[&str] = &["target", "node_modules", "deps", "_build", "_opam"];
+    /// Folders that tools fill: cargo, npm, mix and dune, opam.
+    const GENERATED: &[&str] = &["target", "node_modules", "_build", "_opam"];
 
     fn load(root: &Path) -> Result<Self> {
         let mut files = Vec::new();
@@ -227,8 +227,12 @@ impl Tree {
                 let kind = entry.file_type()?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let hidden = name.starts_with('.') && name != ".github";
-                if kind.is_dir() && !hidden && !Self::GENERATED.contains(&name.as_str()) {
-                    folders.push(entry.path());
+                // The one generated folder that could be somebody's module elsewhere.
+                let of_mix = name == "deps" && folder.join("mix.exs").exists();
+                if kind.is_dir() {
+                    if !hidden && !of_mix && !Self::GENERATED.contains(&name.as_str()) {
+                        folders.push(entry.path());
+                    }
                 } else if kind.is_file() {
                     let path = entry.path();
                     files.push(slashed(path.strip_prefix(root).unwrap_or(&path)));
@@ -302,12 +306,15 @@ mod tests {
     #[test]
     fn the_tree_leaves_out_what_tools_generate() {
         let root = tempfile::tempdir().unwrap();
-        for file in ["README.md", "docs/a.md", "target/a.md", ".git/a.md", "x/node_modules/a.md"] {
+        let by_hand = ["README.md", "bindings/mix.exs", "crates/a/src/deps/a.md", "docs/a.md"];
+        let generated =
+            ["target/a.md", ".git/a.md", "x/node_modules/a.md", "bindings/deps/a/README.md"];
+        for file in by_hand.iter().chain(&generated) {
             let path = root.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
         let tree = Tree::load(root.path()).unwrap();
-        assert_eq!(tree.files, ["README.md", "docs/a.md"]);
+        assert_eq!(tree.files, by_hand);
     }
 }

@@ -1,1 +1,3 @@
 //! Use cases: run, plan, explain, import, demo, configuration. Owns the clock and the configuration file.
+
+pub mod config;

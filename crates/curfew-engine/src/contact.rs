@@ -155,11 +155,8 @@ impl fmt::Display for Issue {
 
 impl RawContact<'_> {
     /// Checks a contact (SPEC section 2). Everything that is wrong goes to `issues`, also what
-    /// leaves the contact valid. An inactive contact is not checked further.
+    /// leaves the contact valid, and what is wrong with an inactive one.
     pub fn check(&self, today: Today, mut issues: impl FnMut(Issue)) -> Standing {
-        if !is_active(self.status) {
-            return Standing::Inactive;
-        }
         let mut report = |field, problem| issues(Issue { field, problem });
         let email_ok = match check_email(self.email) {
             Ok(()) => true,
@@ -188,17 +185,20 @@ impl RawContact<'_> {
             report(Field::BirthDate, Problem::InTheFuture);
             birth = None;
         }
-        let (true, Some(state)) = (email_ok, state) else {
-            return Standing::Invalid;
-        };
         let stored = match self.state {
             Value::Text(code) => State::from_code(code),
             _ => None,
         };
-        let second_state = stored.filter(|stored| *stored != state);
-        if let Some(stored) = second_state {
-            report(Field::State, Problem::StateMismatch { stored, of_zip: state });
+        let second_state = stored.filter(|stored| state.is_some_and(|state| state != *stored));
+        if let (Some(stored), Some(of_zip)) = (second_state, state) {
+            report(Field::State, Problem::StateMismatch { stored, of_zip });
         }
+        if !is_active(self.status) {
+            return Standing::Inactive;
+        }
+        let (true, Some(state)) = (email_ok, state) else {
+            return Standing::Invalid;
+        };
         Standing::Valid(Contact {
             id: self.id,
             state,

@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 mod campaigns;
+pub mod contacts;
 mod create_table;
 mod database;
 mod error;

@@ -1,1 +1,19 @@
-//! For tests only: a second, naive planner, sample organizations, case reader.
+//! For tests only: a second, naive planner, sample organizations, promises to check.
+//!
+//! The planner here ([`model`]) is written straight from the scheduling rules, with plain loops over days and years,
+//! and shares no code with the real one. Two programs that were written apart and agree on thousands of nasty
+//! databases are hardly wrong in the same way.
+//!
+//! "Section" in comments always means a section of the scheduling rules. Everything here panics on a broken
+//! database or an impossible configuration: in a test there is nothing better to do with either.
+
+#![allow(clippy::missing_panics_doc, reason = "said once, above")]
+
+mod calendar;
+pub mod differential;
+pub mod model;
+pub mod organization;
+
+pub mod periods;
+pub mod promises;
+pub mod sender;

@@ -9,6 +9,9 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 use super::{Problem, Tree, names};
 
+/// The functions of std and tokio that wait for time to pass.
+const SLEEPS: &[&str] = &["sleep", "sleep_ms", "sleep_until"];
+
 pub(super) fn check(tree: &Tree, problems: &mut Vec<Problem>) -> Result<()> {
     for file in tree.with_ending(".rs") {
         check_source(file, &tree.read(file)?, problems);
@@ -66,7 +69,7 @@ impl Scan<'_> {
                 TokenTree::Punct(punct) if punct.as_char() == ';' => item_is_test = false,
                 TokenTree::Ident(name) => {
                     let name = name.to_string();
-                    if (in_test || item_is_test) && name.starts_with("sleep") {
+                    if (in_test || item_is_test) && SLEEPS.contains(&name.as_str()) {
                         let message = "a test does not sleep; wait for the event itself, \
                              with a deadline (a channel, a line of output, a connection)";
                         self.report("no-sleep", token, message);

@@ -1,6 +1,21 @@
 //! Exclusion rules (SPEC section 4): what a state's rule says, and the table of all states.
+//!
+//! Rules are written in a small language, `birthday -30..+60 age 65..75`: [`Rule`] reads it with
+//! `parse` and prints it. Which rules hold by default is data, [`default_entries`].
+
+mod defaults;
+mod error;
+mod parse;
+mod print;
+mod reference;
+#[cfg(test)]
+mod tests;
 
 use crate::{Day, State};
+
+pub use defaults::{DefaultEntry, default_entries, default_table};
+pub use error::{ReachError, RuleError, RuleProblem, point_at};
+pub use reference::markdown;
 
 /// What a rule hangs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +56,9 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// The highest age that a condition can name.
+    pub const AGE_MAX: u16 = 150;
+
     /// A rule without conditions.
     pub const fn new(kind: RuleKind) -> Self {
         Self { kind, age_min: None, age_max: None, from: None, until: None }
@@ -60,6 +78,21 @@ impl Rule {
                 && self.age_max.is_none_or(|high| age <= i32::from(high))
         })
     }
+}
+
+/// A rule and its state: a line of a table of rules, `CA: birthday -30..+60`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RuleLine {
+    /// The state.
+    pub state: State,
+    /// One of its rules.
+    pub rule: Rule,
+}
+
+/// The states, districts and territories that can have rules, by code: all but the armed-forces
+/// post regions.
+pub fn states_with_law() -> impl Iterator<Item = State> {
+    State::all().filter(|state| State::from_code(state.code()).is_some())
 }
 
 /// The rules in force, by state.
@@ -90,5 +123,11 @@ impl RuleTable {
     /// The states that have rules, in the order of their codes.
     pub fn states(&self) -> impl Iterator<Item = (State, &[Rule])> {
         State::all().map(|state| (state, self.of(state))).filter(|(_, rules)| !rules.is_empty())
+    }
+
+    /// Every rule with its state: by code, then as they were set.
+    pub fn lines(&self) -> impl Iterator<Item = RuleLine> {
+        self.states()
+            .flat_map(|(state, rules)| rules.iter().map(move |&rule| RuleLine { state, rule }))
     }
 }

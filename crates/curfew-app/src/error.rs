@@ -1,0 +1,89 @@
+//! Errors of the use cases.
+
+use std::path::PathBuf;
+
+/// Why a use case was not carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration file cannot be used.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The database cannot be used, or the work on it failed.
+    #[error(transparent)]
+    Store(#[from] curfew_store::StoreError),
+    /// The date of a plan is outside of the years that a plan can be made for.
+    #[error("no plan can be made for {date}: the year must be from 1900 to 9000")]
+    TodayOutOfRange {
+        /// The date that was asked for.
+        date: jiff::civil::Date,
+    },
+    /// There is no contact with the id that was asked for.
+    #[error("there is no contact {contact_id} in {}", database.display())]
+    NoSuchContact {
+        /// The database.
+        database: PathBuf,
+        /// The id that was asked for.
+        contact_id: i64,
+    },
+    /// A file of rules has bad lines.
+    #[error(transparent)]
+    Rules(#[from] crate::rules::RulesError),
+    /// What a plan would change could not be passed on.
+    #[error("cannot write the changes")]
+    Sink(#[source] std::io::Error),
+    /// The contact changed while it was looked at.
+    #[error("contact {contact_id} was changed by another program just now; try again")]
+    ChangedMeanwhile {
+        /// The contact.
+        contact_id: i64,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {operation} {}: {cause}", path.display())]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
+}
+
+/// Whether the user can mend an error by giving other input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The input or the configuration is at fault: exit code 2.
+    Input,
+    /// The work failed: exit code 3.
+    Failure,
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        use curfew_store::StoreError as Store;
+        match self {
+            Self::Config(_)
+            | Self::Rules(_)
+            | Self::TodayOutOfRange { .. }
+            | Self::NoSuchContact { .. }
+            | Self::Store(
+                Store::Missing { .. }
+                | Store::IsDirectory { .. }
+                | Store::Exists { .. }
+                | Store::NotADatabase { .. }
+                | Store::NoContacts { .. }
+                | Store::ContactColumns { .. }
+                | Store::ContactIdNotInteger { .. }
+                | Store::UnsupportedTable { .. }
+                | Store::Newer { .. }
+                | Store::NoSuchRun { .. },
+            ) => Fault::Input,
+            Self::Store(_)
+            | Self::Sink(_)
+            | Self::ChangedMeanwhile { .. }
+            | Self::File { .. } => Fault::Failure,
+        }
+    }
+}

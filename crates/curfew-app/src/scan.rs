@@ -1,0 +1,162 @@
+//! The first half of every run: read all contacts, draft their messages, balance them.
+
+use std::{
+    collections::BTreeMap,
+    ops::{ControlFlow, RangeInclusive},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use curfew_engine::{Balance, ContactInput, Draft, Issue, Ledger, Limits, Planner, Standing};
+use curfew_store::{Access, Database, Scanner, Visited};
+
+use crate::{Error, Progress, Stage};
+
+/// More ranges than threads, so that a thread with little to do takes over from one with much.
+const RANGES_PER_THREAD: usize = 16;
+/// How many contacts are read between two reports of progress.
+const CONTACTS_PER_REPORT: u64 = 4096;
+
+/// What reading all contacts found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Census {
+    /// Rows of `contacts`.
+    pub(crate) contacts: u64,
+    /// Valid, active contacts.
+    pub(crate) valid: u64,
+    /// Inactive contacts.
+    pub(crate) inactive: u64,
+    /// Invalid contacts.
+    pub(crate) invalid: u64,
+    /// Owned rows.
+    pub(crate) owned_rows: u64,
+    /// Issues with the id of their contact, in the order of the contacts.
+    pub(crate) issues: Vec<(Option<i64>, Issue)>,
+}
+
+impl Census {
+    fn look_at(&mut self, input: &ContactInput<'_>, draft: &Draft) {
+        if let Some(standing) = &draft.standing {
+            self.contacts += 1;
+            *match standing {
+                Standing::Valid(_) => &mut self.valid,
+                Standing::Inactive => &mut self.inactive,
+                Standing::Invalid => &mut self.invalid,
+            } += 1;
+        }
+        self.owned_rows += input.rows.iter().filter(|row| row.status.is_owned()).count() as u64;
+        self.issues.extend(draft.issues.iter().map(|issue| (Some(input.id), *issue)));
+    }
+
+    fn add(&mut self, mut other: Self) {
+        self.contacts += other.contacts;
+        self.valid += other.valid;
+        self.inactive += other.inactive;
+        self.invalid += other.invalid;
+        self.owned_rows += other.owned_rows;
+        self.issues.append(&mut other.issues);
+    }
+
+    /// How often each issue occurs.
+    pub(crate) fn issue_counts(&self) -> BTreeMap<String, u64> {
+        // Issues are few different ones, but may be many: count before making texts.
+        let mut counts: BTreeMap<_, u64> = BTreeMap::new();
+        for (_, issue) in &self.issues {
+            *counts.entry((issue.field, issue.problem)).or_default() += 1;
+        }
+        counts
+            .into_iter()
+            .map(|((field, problem), number)| {
+                (format!("{field} {}", Issue { field, problem }), number)
+            })
+            .collect()
+    }
+}
+
+/// Reads every contact of a database and drafts its messages. Nothing is written.
+pub(crate) fn survey(
+    database: &Database,
+    planner: &Planner<'_>,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<(Vec<Ledger>, Census), Error> {
+    progress.stage(Stage::Read, Some(database.contact_count()?));
+    let parts = u32::try_from(threads * RANGES_PER_THREAD).unwrap_or(u32::MAX);
+    let ranges = database.contact_ranges(parts)?;
+    let next = AtomicUsize::new(0);
+    let survey_ranges = |database: &Database| {
+        let mut scanner = database.scanner(planner.config(), planner.catalog())?;
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(range) = ranges.get(number) else { return Ok(done) };
+            let (ledger, census) = survey_range(&mut scanner, planner, range.clone(), progress)?;
+            done.push((number, ledger, census));
+        }
+    };
+    let path = database.path().to_owned();
+    let mut done = thread::scope(|scope| {
+        let workers: Vec<_> = (1..threads)
+            .map(|_| scope.spawn(|| survey_ranges(&Database::open(&path, Access::ReadOnly)?)))
+            .collect();
+        let mut done: Vec<(usize, Ledger, Census)> = survey_ranges(database)?;
+        for worker in workers {
+            done.append(&mut worker.join().expect("a planning thread panicked")?);
+        }
+        Ok::<_, Error>(done)
+    })?;
+    done.sort_by_key(|(number, ..)| *number);
+
+    let mut census = Census::default();
+    let mut ledgers = Vec::with_capacity(done.len());
+    for (_, ledger, part) in done {
+        ledgers.push(ledger);
+        census.add(part);
+    }
+    Ok((ledgers, census))
+}
+
+fn survey_range(
+    scanner: &mut Scanner<'_>,
+    planner: &Planner<'_>,
+    ids: RangeInclusive<i64>,
+    progress: &dyn Progress,
+) -> Result<(Ledger, Census), Error> {
+    let mut ledger = Ledger::new(planner);
+    let mut census = Census::default();
+    let mut draft = Draft::default();
+    let mut unreported = 0;
+    let _: ControlFlow<()> = scanner.range(ids, |visited| {
+        match visited {
+            Visited::Contact(input) => {
+                planner.draft(&input, &mut draft);
+                census.look_at(&input, &draft);
+                ledger.add(planner, &draft, input.rows, planner.has_stale_targets(&input));
+            }
+            Visited::Unreadable { id, issue } => {
+                census.contacts += 1;
+                census.invalid += 1;
+                census.issues.push((id, issue));
+            }
+        }
+        unreported += 1;
+        if unreported == CONTACTS_PER_REPORT {
+            progress.advance(unreported);
+            unreported = 0;
+        }
+        ControlFlow::Continue(())
+    })?;
+    progress.advance(unreported);
+    Ok((ledger, census))
+}
+
+/// Settles the plan of all contacts.
+pub(crate) fn balance(
+    planner: &Planner<'_>,
+    ledgers: Vec<Ledger>,
+    census: &Census,
+    progress: &dyn Progress,
+) -> Balance {
+    progress.stage(Stage::Balance, None);
+    Balance::new(planner, ledgers, Limits::of(planner.config(), census.contacts))
+}
