@@ -25,8 +25,7 @@ impl Staging {
         let prepare = |sql: &str| connection.prepare(sql).doing(DOING, path);
         let mut staged = prepare("SELECT * FROM temp.import_contacts ORDER BY id")?;
         // On a dry run there may be no table: nothing to compare with then.
-        let readable =
-            self.database.access == Access::Write || !self.database.table_is_new;
+        let readable = self.database.access == Access::Write || !self.database.table_is_new;
         let mut existing = readable.then(|| prepare(&self.sql.existing)).transpose()?;
         let mut differs = readable.then(|| prepare(&self.sql.differs)).transpose()?;
         let mut insert = write.then(|| prepare(&self.sql.insert)).transpose()?;
@@ -149,7 +148,6 @@ impl Staging {
         };
         Judged { derived, mismatch }
     }
-
 }
 
 /// What [`Staging::judge`] finds.

@@ -7,7 +7,10 @@
 use curfew_engine::Field;
 use rusqlite::{OptionalExtension, Statement, types::ValueRef};
 
-use super::{Line, Placement, Refusal, Staging, sql::{STAGED_CELLS, STAGED_ORIGIN}};
+use super::{
+    Line, Placement, Refusal, Staging,
+    sql::{STAGED_CELLS, STAGED_ORIGIN},
+};
 use crate::contacts::{ContactsError, Doing};
 
 /// Lines that cannot be placed yet.

@@ -2,7 +2,10 @@
 
 use rusqlite::{CachedStatement, OptionalExtension};
 
-use super::{Access, ContactsDatabase, sql::{Sql, each}};
+use super::{
+    Access, ContactsDatabase,
+    sql::{Sql, each},
+};
 use crate::contacts::{ContactsError, Doing, table};
 
 /// The places of the columns that an import asks about, among its own.
@@ -156,7 +159,11 @@ impl Staging {
             .doing("preparing a statement", &self.database.path)
     }
 
-    pub(super) fn run(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), ContactsError> {
+    pub(super) fn run(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<(), ContactsError> {
         self.cached(sql)?
             .execute(parameters)
             .map(|_| ())
