@@ -175,7 +175,7 @@ impl Staging {
                     self.note_given(line, id)?;
                     return self.postpone(line, Queue::Ids);
                 }
-                let old = self.stored_email(id)?.flatten().unwrap_or_default();
+                let old = self.stored_email(id)?.unwrap_or_default();
                 if self.is_mentioned(&old)? {
                     return Ok(Placement::Refused(Refusal::OldEmailInUse { email: old }));
                 }
@@ -304,15 +304,18 @@ impl Staging {
             .doing("looking for a contact among the lines", &self.database.path)
     }
 
-    /// Whether there is a contact with this id, and which address it has.
-    fn stored_email(&self, id: i64) -> Result<Option<Option<String>>, ContactsError> {
+    /// The address of the contact with this id, empty if it has none; `None` if there is no such
+    /// contact.
+    fn stored_email(&self, id: i64) -> Result<Option<String>, ContactsError> {
         if self.database.table_is_new {
             return Ok(None);
         }
-        self.cached("SELECT trim(CAST(email AS TEXT)) FROM main.contacts WHERE id = ?1")?
-            .query_row([id], |row| row.get(0))
-            .optional()
-            .doing("looking for a contact by its id", &self.database.path)
+        self.cached(
+            "SELECT coalesce(trim(CAST(email AS TEXT)), '') FROM main.contacts WHERE id = ?1",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()
+        .doing("looking for a contact by its id", &self.database.path)
     }
 
     /// Two of the contacts that have an address.
