@@ -4,6 +4,7 @@
 pub mod config;
 mod error;
 pub mod explain;
+pub mod generate;
 pub mod import;
 mod progress;
 pub mod rules;
