@@ -18,7 +18,8 @@ struct Document {
 /// Every generated document. A new one needs a line here and one run of `cargo xtask docs --write`.
 /// A generator that asks a program of the workspace is
 /// `|root| shell::output(&mut shell::command(root, "cargo run --quiet --locked --package …"))`.
-const DOCUMENTS: &[Document] = &[];
+const DOCUMENTS: &[Document] =
+    &[Document { path: "docs/rules.md", generate: |_| Ok(curfew_engine::rule::markdown()) }];
 
 pub(crate) fn run(task: &Task) -> Result<Outcome> {
     if task.write { write(&task.root, DOCUMENTS) } else { check(&task.root, DOCUMENTS) }

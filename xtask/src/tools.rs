@@ -38,7 +38,12 @@ pub(crate) fn install_debian_packages() -> Result<()> {
     if !is_root()? {
         bail!("tests need programs that are missing; install them with `sudo {install}`");
     }
-    let apt = |line: &str| run(command(here, line).env("DEBIAN_FRONTEND", "noninteractive"));
+    // A machine that has just started may still be updating itself: wait for its lock, not for ever.
+    let apt = |line: &str| {
+        let mut apt = command(here, line);
+        apt.args(["-o", "DPkg::Lock::Timeout=120"]).env("DEBIAN_FRONTEND", "noninteractive");
+        run(&mut apt)
+    };
     // A fresh image often comes without package lists, an old one with outdated ones.
     apt(&install).or_else(|_| apt("apt-get update").and_then(|()| apt(&install)))
 }

@@ -26,6 +26,9 @@ pub enum Error {
         /// The id that was asked for.
         contact_id: i64,
     },
+    /// Contacts could not be imported.
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
     /// A file of rules has bad lines.
     #[error(transparent)]
     Rules(#[from] crate::rules::RulesError),
@@ -62,7 +65,9 @@ pub enum Fault {
 impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
-        use curfew_store::StoreError as Store;
+        use curfew_store::{StoreError as Store, contacts::ContactsError};
+
+        use crate::import::ImportError;
         match self {
             Self::Config(_)
             | Self::Rules(_)
@@ -80,10 +85,16 @@ impl Error {
                 | Store::Newer { .. }
                 | Store::NoSuchRun { .. },
             ) => Fault::Input,
-            Self::Store(_)
-            | Self::Sink(_)
-            | Self::ChangedMeanwhile { .. }
-            | Self::File { .. } => Fault::Failure,
+            Self::Import(ImportError::Database(error)) => match error {
+                ContactsError::Exists { .. }
+                | ContactsError::NotADatabase { .. }
+                | ContactsError::NotATable { .. } => Fault::Input,
+                _ => Fault::Failure,
+            },
+            Self::Import(_) => Fault::Input,
+            Self::Store(_) | Self::Sink(_) | Self::ChangedMeanwhile { .. } | Self::File { .. } => {
+                Fault::Failure
+            }
         }
     }
 }

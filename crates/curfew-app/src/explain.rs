@@ -251,7 +251,9 @@ impl Teller<'_> {
                 format!("ideal date {ideal}: {away} days before the birthday on {event}")
             }
             KindClass::EffectiveDate => {
-                format!("ideal date {ideal}: {away} days before the effective date's return on {event}")
+                format!(
+                    "ideal date {ideal}: {away} days before the effective date's return on {event}"
+                )
             }
             KindClass::Aep => format!("ideal date {ideal}: the enrollment date"),
             KindClass::PostWindow => {
@@ -300,7 +302,10 @@ impl Teller<'_> {
                     "late: its ideal date is before {today}, so that it is caught up on {wanted}"
                 ));
                 if *wanted != message.date {
-                    steps.push(format!("{wanted} is excluded; the nearest open day is {}", message.date));
+                    steps.push(format!(
+                        "{wanted} is excluded; the nearest open day is {}",
+                        message.date
+                    ));
                 }
             }
             Placement::Ideal { .. } => {}

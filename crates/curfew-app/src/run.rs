@@ -1,19 +1,26 @@
 //! The nightly run: plan every message and write what differs. And the same without writing.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use curfew_engine::{
-    Balance, Catalog, Change, Changes, Draft, Planner, RowReader, SkipReason, Tally, TargetStatus,
+    Balance, Catalog, Change, Changed, Changes, Day, Draft, KindId, Limits, Planner, Settled,
     Today, WantedRow,
 };
-use curfew_store::{Access, Database, RunLock};
+use curfew_store::{
+    Access, Applied, Database, PlanWriter, RunEnd, RunLock, RunStart, StoreError, Visited,
+};
 use serde::Serialize;
 
 use crate::{
     Error, Progress, Stage,
     config::Config,
-    explain::{self, Explanation},
-    scan::{Survey, survey},
+    explain::{Explanation, explain as tell},
+    scan::{Census, balance, survey},
 };
 
 /// What a run is asked to do.
@@ -60,6 +67,10 @@ pub struct RunReport {
     pub volume: Vec<DayVolume>,
     /// Contacts that changed while the plan was made; the next run plans them.
     pub contacts_postponed: u64,
+    /// Changes left out because the sender took the row meanwhile.
+    pub rows_overtaken: u64,
+    /// Contacts of whom the database refused a row (a constraint or trigger of its owner), and why.
+    pub refused: Vec<String>,
     /// What is wrong with campaigns, so that they are left out.
     pub problems: Vec<String>,
     /// Time taken in seconds.
@@ -69,7 +80,7 @@ pub struct RunReport {
 impl RunReport {
     /// Whether somebody should look at something: exit code 1.
     pub fn needs_attention(&self) -> bool {
-        self.contacts_postponed > 0 || !self.problems.is_empty()
+        self.contacts_postponed > 0 || !self.refused.is_empty() || !self.problems.is_empty()
     }
 
     /// Whether no row is inserted, changed or deleted.
@@ -167,7 +178,17 @@ pub struct PlannedChange {
     pub reason: Option<String>,
 }
 
-/// Plans for one day: everything that a plan is made of besides the contacts.
+/// The day to plan for: the date asked for, or today in the organization's time zone.
+///
+/// # Errors
+/// [`Error::TodayOutOfRange`].
+pub fn today_or(date: Option<jiff::civil::Date>, config: &Config) -> Result<Today, Error> {
+    let date =
+        date.unwrap_or_else(|| jiff::Timestamp::now().to_zoned(config.timezone.clone()).date());
+    Today::new(Day::from_date(date)).ok_or(Error::TodayOutOfRange { date })
+}
+
+/// All that a plan is made of besides the contacts.
 struct Setting {
     today: Today,
     threads: usize,
@@ -177,11 +198,7 @@ struct Setting {
 
 impl Setting {
     fn new(request: &RunRequest, database: &Database) -> Result<Self, Error> {
-        let date = request.today.unwrap_or_else(|| {
-            jiff::Timestamp::now().to_zoned(request.config.timezone.clone()).date()
-        });
-        let today =
-            Today::new(Day::from_date(date)).ok_or(Error::TodayOutOfRange { date })?;
+        let today = today_or(request.today, &request.config)?;
         let threads = request.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
@@ -195,6 +212,31 @@ impl Setting {
     }
 }
 
+/// A plan of all contacts, settled but not written.
+struct Settlement {
+    balance: Balance,
+    census: Census,
+    seconds: StageSeconds,
+}
+
+fn settle(
+    database: &Database,
+    planner: &Planner<'_>,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Settlement, Error> {
+    let start = Instant::now();
+    let (ledgers, census) = survey(database, planner, threads, progress)?;
+    let read = start.elapsed().as_secs_f64();
+    let balance = balance(planner, ledgers, &census, progress);
+    let seconds = StageSeconds {
+        read,
+        balance: start.elapsed().as_secs_f64() - read,
+        ..StageSeconds::default()
+    };
+    Ok(Settlement { balance, census, seconds })
+}
+
 /// Plans every message and writes what differs (SPEC sections 1 to 9).
 ///
 /// A run may be killed at any moment and repeated: what it has written then is kept, and the next
@@ -202,27 +244,396 @@ impl Setting {
 ///
 /// # Errors
 /// If the database or the date cannot be used, another scheduler is at work on the database, or
-/// writing fails. Batches that were written before stay.
+/// writing fails. Batches that were written before stay, and the run is on record as failed.
 pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, Error> {
     let start = Instant::now();
     let now = jiff::Timestamp::now();
-    let _lock = RunLock::acquire(&request.database, "curfew run")?;
+    let started_at = timestamp(now);
     let mut database = Database::open(&request.database, Access::ReadWrite)?;
-    database.migrate(&timestamp(now))?;
+    let _lock = RunLock::acquire(&request.database, "curfew run", &started_at)?;
+    database.migrate(&started_at)?;
+    database.fail_abandoned_runs(&started_at)?;
     let setting = Setting::new(request, &database)?;
-    let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
 
-    let reading = Instant::now();
-    let (ledgers, census) = survey(&database, &planner, setting.threads, progress)?;
-    let balancing = Instant::now();
-    let balance = balance(&planner, ledgers, &census, progress);
+    let run_id = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S%.6fZ"), std::process::id());
+    database.start_run(&RunStart {
+        run_id: &run_id,
+        command: "run",
+        today: setting.today.day,
+        started_at: &started_at,
+        config_version_id: None,
+        contacts_checksum: None,
+        schedules_checksum: None,
+    })?;
+    let result = plan_and_write(request, &database, &setting, &run_id, &started_at, progress);
+    let ended_at = timestamp(jiff::Timestamp::now());
+    match result {
+        Ok(mut report) => {
+            report.seconds.total = start.elapsed().as_secs_f64();
+            let counts = report.counts();
+            database.complete_run(
+                &run_id,
+                &RunEnd {
+                    completed_at: &ended_at,
+                    counts: &counts,
+                    contacts_checksum: None,
+                    schedules_checksum: None,
+                },
+            )?;
+            Ok(report)
+        }
+        Err(error) => {
+            // The error that ended the run says more than one of recording it.
+            let _ = database.fail_run(&run_id, &ended_at, &error.to_string());
+            Err(error)
+        }
+    }
+}
+
+fn plan_and_write(
+    request: &RunRequest,
+    database: &Database,
+    setting: &Setting,
+    run_id: &str,
+    now: &str,
+    progress: &dyn Progress,
+) -> Result<RunReport, Error> {
+    let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
+    let settlement = settle(database, &planner, setting.threads, progress)?;
+    let mut report = report(request, setting, &settlement, false);
+    report.run_id = Some(run_id.to_owned());
 
     let writing = Instant::now();
-    let run_id = run_id(now);
-    let mut report = Report::new(request, &setting, &census, &balance, false);
-    report.0.run_id = Some(run_id.clone());
-    let mut writer = PlanWriter::begin(&mut database, &run_id, &timestamp(now), setting.today.day)?;
-    let outcome = write(request, &planner, &census, &balance, &mut writer, &mut report, progress);
-    outcome?;
-    Ok(report.finish(Times { start, reading, balancing, writing }))
+    let mut writer = PlanWriter::begin(database, run_id, now, planner.config(), planner.catalog())?;
+    let batch_size = request.config.batch_size as usize;
+    for issues in settlement.census.issues.chunks(batch_size) {
+        write_patiently(&mut writer, |writer| {
+            issues.iter().try_for_each(|(id, issue)| writer.issue(*id, issue))?;
+            writer.commit_batch(None)
+        })?;
+    }
+
+    let changed: Vec<Changed<'_>> = settlement.balance.changed().collect();
+    progress.stage(Stage::Write, Some(changed.len() as u64));
+    for batch in changed.chunks(batch_size) {
+        let mut contacts: Vec<(i64, Changes)> = Vec::with_capacity(batch.len());
+        each_change(database, &planner, batch, &mut |contact_id, outcome| {
+            match outcome {
+                Ok(changes) if changes.is_empty() => {}
+                Ok(changes) => contacts.push((contact_id, changes.clone())),
+                Err(_) => report.contacts_postponed += 1,
+            }
+            Ok(())
+        })?;
+        report.refused.append(&mut write_batch(&mut writer, &contacts)?);
+        progress.advance(batch.len() as u64);
+    }
+    let written = writer.written();
+    report.rows = RowCounts {
+        inserted: written.inserted,
+        updated: written.updated,
+        expired: written.expired,
+        deleted: written.deleted,
+        unchanged: 0,
+    };
+    report.rows.count_unchanged(settlement.census.owned_rows);
+    report.targets_changed = written.targets;
+    report.rows_overtaken = written.overtaken;
+    report.seconds.write = writing.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Writes one batch. Contacts whose rows the database refuses are left out and returned, with why.
+fn write_batch(
+    writer: &mut PlanWriter<'_>,
+    contacts: &[(i64, Changes)],
+) -> Result<Vec<String>, Error> {
+    let last = contacts.last().map(|(id, _)| *id);
+    let targets = |writer: &mut PlanWriter<'_>, changes: &Changes| {
+        changes.targets.iter().try_for_each(|(id, status)| writer.set_target_status(*id, *status))
+    };
+    let result = write_patiently(writer, |writer| {
+        for (contact_id, changes) in contacts {
+            writer.apply(*contact_id, changes)?;
+            targets(writer, changes)?;
+        }
+        writer.commit_batch(last)
+    });
+    match result {
+        Ok(()) => Ok(Vec::new()),
+        Err(error) if error.is_refusal() => {
+            let mut refused = Vec::new();
+            write_patiently(writer, |writer| {
+                refused.clear();
+                for (contact_id, changes) in contacts {
+                    match writer.apply_or_refuse(*contact_id, changes)? {
+                        Applied::Done => targets(writer, changes)?,
+                        Applied::Refused(why) => {
+                            refused.push(format!("contact {contact_id}: {why}"));
+                        }
+                    }
+                }
+                writer.commit_batch(last)
+            })?;
+            Ok(refused)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How often a batch is tried when the database is busy or reading or writing fails for a moment.
+const ATTEMPTS_MAX: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Repeats a batch that failed for a passing reason, after pauses that double, each with a random
+/// part, so that two programs that wait for each other do not stay in step.
+fn write_patiently(
+    writer: &mut PlanWriter<'_>,
+    mut batch: impl FnMut(&mut PlanWriter<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..ATTEMPTS_MAX {
+        match batch(writer) {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, ?pause, "a batch failed and is tried again");
+                std::thread::sleep(pause.mul_f64(1.0 + fastrand::f64()));
+                pause *= 2;
+            }
+            result => return result,
+        }
+    }
+    batch(writer)
+}
+
+/// An instant as text, in UTC, to the second.
+fn timestamp(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Says what a run would change, without writing anything: the same plan, made by the same code. The
+/// changes go to `sink` in the order of the contacts.
+///
+/// # Errors
+/// If the database or the date cannot be used, or `sink` fails.
+pub fn preview(
+    request: &RunRequest,
+    progress: &dyn Progress,
+    sink: &mut dyn FnMut(PlannedChange) -> std::io::Result<()>,
+) -> Result<RunReport, Error> {
+    let start = Instant::now();
+    let database = Database::open(&request.database, Access::ReadOnly)?;
+    let setting = Setting::new(request, &database)?;
+    let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
+    let settlement = settle(&database, &planner, setting.threads, progress)?;
+    let mut report = report(request, &setting, &settlement, true);
+
+    let writing = Instant::now();
+    let changed: Vec<Changed<'_>> = settlement.balance.changed().collect();
+    progress.stage(Stage::Write, Some(changed.len() as u64));
+    for batch in changed.chunks(request.config.batch_size as usize) {
+        each_change(&database, &planner, batch, &mut |contact_id, outcome| {
+            let Ok(changes) = outcome else {
+                report.contacts_postponed += 1;
+                return Ok(());
+            };
+            report.rows.add(changes);
+            report.targets_changed += changes.targets.len() as u64;
+            changes.rows.iter().try_for_each(|change| {
+                sink(planned_change(contact_id, change, &planner)).map_err(Error::Sink)
+            })
+        })?;
+        progress.advance(batch.len() as u64);
+    }
+    report.rows.count_unchanged(settlement.census.owned_rows);
+    report.seconds.write = writing.elapsed().as_secs_f64();
+    report.seconds.total = start.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Explains the plan of one contact. Nothing is written.
+///
+/// # Errors
+/// [`Error::NoSuchContact`], or if the database or the date cannot be used.
+pub fn explain(
+    request: &RunRequest,
+    contact_id: i64,
+    progress: &dyn Progress,
+) -> Result<Explanation, Error> {
+    let database = Database::open(&request.database, Access::ReadOnly)?;
+    let setting = Setting::new(request, &database)?;
+    let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
+    let Settlement { balance, .. } = settle(&database, &planner, setting.threads, progress)?;
+    let mut draft = Draft { explain: true, ..Draft::default() };
+    let mut scanner = database.scanner(planner.config(), planner.catalog())?;
+    let found = scanner.chosen(&[contact_id], |visited| match visited {
+        Visited::Unreadable { .. } => ControlFlow::Continue(()),
+        Visited::Contact(input) => {
+            planner.draft(&input, &mut draft);
+            let settled = balance.settled(contact_id);
+            ControlFlow::Break(tell(&planner, &input, &draft, settled, balance.limits()))
+        }
+    })?;
+    match found {
+        ControlFlow::Break(told) => told.map_err(|_| Error::ChangedMeanwhile { contact_id }),
+        ControlFlow::Continue(()) => {
+            Err(Error::NoSuchContact { database: request.database.clone(), contact_id })
+        }
+    }
+}
+
+/// What becomes of a contact: its changes, or that it changed meanwhile.
+type ContactOutcome<'a> = Result<&'a Changes, curfew_engine::ChangedMeanwhile>;
+
+/// Drafts the contacts of a batch once more and hands over what has to be written for each.
+fn each_change(
+    database: &Database,
+    planner: &Planner<'_>,
+    batch: &[Changed<'_>],
+    use_changes: &mut dyn FnMut(i64, ContactOutcome<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let ids: Vec<i64> = batch.iter().map(|changed| changed.id).collect();
+    let mut settled = batch.iter().peekable();
+    let mut draft = Draft::default();
+    let mut changes = Changes::default();
+    let mut scanner = database.scanner(planner.config(), planner.catalog())?;
+    let flow = scanner.chosen(&ids, |visited| {
+        let Visited::Contact(input) = visited else { return ControlFlow::Continue(()) };
+        // A contact that is gone by now is passed over.
+        while settled.next_if(|changed| changed.id < input.id).is_some() {}
+        let settled: Option<Settled<'_>> =
+            settled.next_if(|changed| changed.id == input.id).map(|changed| changed.settled);
+        planner.draft(&input, &mut draft);
+        let outcome = planner.changes(&input, &draft, settled, &mut changes);
+        match use_changes(input.id, outcome.map(|()| &changes)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    })?;
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The report of a plan before anything of it is written.
+fn report(
+    request: &RunRequest,
+    setting: &Setting,
+    settlement: &Settlement,
+    dry_run: bool,
+) -> RunReport {
+    let Settlement { balance, census, seconds } = settlement;
+    let Limits { cap, threshold, .. } = balance.limits();
+    RunReport {
+        run_id: None,
+        database: request.database.clone(),
+        today: setting.today.day.to_string(),
+        dry_run,
+        contacts: ContactCounts {
+            read: census.contacts,
+            valid: census.valid,
+            inactive: census.inactive,
+            invalid: census.invalid,
+            issues: census.issue_counts(),
+        },
+        messages: message_counts(balance, &setting.catalog),
+        rows: RowCounts::default(),
+        targets_changed: 0,
+        daily_cap: cap,
+        daily_threshold: threshold,
+        moved_by_cap: balance.moved(),
+        days_above_threshold: balance.days_above_threshold() as u64,
+        volume: balance
+            .volume()
+            .map(|(day, messages)| DayVolume { date: day.to_string(), messages })
+            .collect(),
+        contacts_postponed: 0,
+        rows_overtaken: 0,
+        refused: Vec::new(),
+        problems: setting.problems.clone(),
+        seconds: seconds.clone(),
+    }
+}
+
+fn message_counts(balance: &Balance, catalog: &Catalog) -> BTreeMap<String, MessageCounts> {
+    let mut counts: BTreeMap<String, MessageCounts> = BTreeMap::new();
+    let tally = balance.tally();
+    let mut add = |by_kind: &BTreeMap<KindId, u64>, field: fn(&mut MessageCounts) -> &mut u64| {
+        for (kind, number) in by_kind {
+            *field(counts.entry(catalog.kind(*kind).text.to_string()).or_default()) += number;
+        }
+    };
+    add(&tally.planned, |counts| &mut counts.planned);
+    add(&tally.excluded, |counts| &mut counts.excluded);
+    add(&tally.lower_priority, |counts| &mut counts.lower_priority);
+    add(&tally.refused, |counts| &mut counts.frequency_limit);
+    counts
+}
+
+impl RunReport {
+    /// What goes on record with the run: everything but the volume of each day.
+    fn counts(&self) -> String {
+        let counts = Self { volume: Vec::new(), ..self.clone() };
+        serde_json::to_string(&counts).expect("a report has only texts and numbers")
+    }
+
+    /// The days with the most messages, the fullest first.
+    pub fn busiest_days(&self, number: usize) -> Vec<&DayVolume> {
+        let mut days: Vec<&DayVolume> = self.volume.iter().collect();
+        days.sort_by(|a, b| b.messages.cmp(&a.messages).then(a.date.cmp(&b.date)));
+        days.truncate(number);
+        days
+    }
+}
+
+impl RowCounts {
+    fn add(&mut self, changes: &Changes) {
+        for change in &changes.rows {
+            *match change {
+                Change::Insert(_) => &mut self.inserted,
+                Change::Update { .. } | Change::LowerCase { .. } => &mut self.updated,
+                Change::Expire { .. } => &mut self.expired,
+                Change::Delete { .. } => &mut self.deleted,
+            } += 1;
+        }
+    }
+
+    fn count_unchanged(&mut self, owned_rows: u64) {
+        self.unchanged = owned_rows.saturating_sub(self.updated + self.expired + self.deleted);
+    }
+}
+
+fn planned_change(contact_id: i64, change: &Change, planner: &Planner<'_>) -> PlannedChange {
+    let of_row = |change, schedule_id, row: &WantedRow| PlannedChange {
+        contact_id,
+        change,
+        schedule_id,
+        email_type: Some(planner.catalog().kind(row.kind).text.to_string()),
+        campaign_instance_id: row.instance_id,
+        event_date: row.event.date().map(|day| day.to_string()),
+        scheduled_send_date: Some(row.date.to_string()),
+        status: Some(if row.skip.is_none() { "pre-scheduled" } else { "skipped" }),
+        reason: row.skip.as_ref().map(|reason| reason.text(planner.config()).into_owned()),
+    };
+    let of_id = |change, id, status, reason: Option<String>| PlannedChange {
+        contact_id,
+        change,
+        schedule_id: Some(id),
+        email_type: None,
+        campaign_instance_id: None,
+        event_date: None,
+        scheduled_send_date: None,
+        status,
+        reason,
+    };
+    match change {
+        Change::Insert(row) => of_row("insert", None, row),
+        Change::Update { id, row } => of_row("update", Some(*id), row),
+        Change::Expire { id } => {
+            let reason = curfew_engine::SkipReason::Expired.text(planner.config()).into_owned();
+            of_id("expire", *id, Some("skipped"), Some(reason))
+        }
+        Change::LowerCase { id } => of_id("lowercase", *id, None, None),
+        Change::Delete { id, why } => of_id("delete", *id, None, Some(why.to_string())),
+    }
 }

@@ -84,7 +84,7 @@ pub(crate) fn survey(
     let parts = u32::try_from(threads * RANGES_PER_THREAD).unwrap_or(u32::MAX);
     let ranges = database.contact_ranges(parts)?;
     let next = AtomicUsize::new(0);
-    let survey_ranges = |database: &Database| {
+    let survey_ranges = |database: &Database| -> Result<Vec<(usize, Ledger, Census)>, Error> {
         let mut scanner = database.scanner(planner.config(), planner.catalog())?;
         let mut done = Vec::new();
         loop {
@@ -99,7 +99,7 @@ pub(crate) fn survey(
         let workers: Vec<_> = (1..threads)
             .map(|_| scope.spawn(|| survey_ranges(&Database::open(&path, Access::ReadOnly)?)))
             .collect();
-        let mut done: Vec<(usize, Ledger, Census)> = survey_ranges(database)?;
+        let mut done = survey_ranges(database)?;
         for worker in workers {
             done.append(&mut worker.join().expect("a planning thread panicked")?);
         }

@@ -11,7 +11,7 @@ pub struct ContactInput<'a> {
     pub contact: Option<RawContact<'a>>,
     /// Its rows in `email_schedules`, by id.
     pub rows: &'a [ExistingRow],
-    /// Its rows in `contact_campaigns`, by id, those of unknown instances left out.
+    /// Its rows in `contact_campaigns`, by id.
     pub targets: &'a [Target],
     /// What it did after messages.
     pub behaviour: &'a Behaviour,
@@ -22,8 +22,8 @@ pub struct ContactInput<'a> {
 pub struct Target {
     /// Its id.
     pub id: i64,
-    /// Index of the instance in [`crate::Catalog::campaigns`].
-    pub campaign: u16,
+    /// Index of the instance in [`crate::Catalog::campaigns`]; `None` if there is no such instance.
+    pub campaign: Option<u16>,
     /// `trigger_date`: `Err` if the column holds something that is not a date.
     pub trigger: Result<Option<Day>, crate::DateError>,
     /// `status`.

@@ -1,8 +1,9 @@
 //! From a contact's draft and what balancing decided to the rows that are written (SPEC section 9).
 
 use crate::{
-    Catalog, Change, Contact, ContactInput, Day, Draft, ExistingRow, Fate, KindClass, Message,
-    Placement, Planner, Settled, SkipReason, Status, StoredKind, Target, TargetStatus, WantedRow,
+    Catalog, Change, Contact, ContactInput, Day, Draft, ExistingRow, Fate, KindClass, KindId,
+    Message, Placement, Planner, Settled, SkipReason, Status, StoredKind, Target, TargetStatus,
+    WantedRow,
 };
 
 /// What has to be written for one contact, in an order in which no two rows of one event ever exist
@@ -141,10 +142,9 @@ impl Planner<'_> {
             changes.rows.append(&mut inserts);
         }
         for target in input.targets {
-            let status = target_status(target, input.rows, self.catalog(), || {
-                status_of_message(target, &outcomes, self.catalog()).or_else(|| {
-                    status_of_leftover(target, input.rows, &draft.fates, self.catalog())
-                })
+            let status = target_status(target, input.rows, self.catalog(), |aim| {
+                aim.status_of_message(&outcomes)
+                    .or_else(|| aim.status_of_leftover(input.rows, &draft.fates))
             });
             if status != target.status {
                 changes.targets.push((target.id, status));
@@ -156,15 +156,75 @@ impl Planner<'_> {
     /// Whether a target's status does not fit the rows as they are.
     pub fn has_stale_targets(&self, input: &ContactInput<'_>) -> bool {
         input.targets.iter().any(|target| {
-            let status = target_status(target, input.rows, self.catalog(), || {
-                input
-                    .rows
-                    .iter()
-                    .filter(|row| row.status.is_owned())
-                    .find(|row| is_row_of(target, row, self.catalog()))
-                    .map(status_of_row)
+            let status = target_status(target, input.rows, self.catalog(), |aim| {
+                let row =
+                    input.rows.iter().find(|row| row.status.is_owned() && aim.has_row(row))?;
+                Some(if row.status == Status::PreScheduled {
+                    TargetStatus::Scheduled
+                } else {
+                    TargetStatus::Skipped
+                })
             });
             status != target.status
+        })
+    }
+}
+
+/// A target of an instance that exists, and what its rows and message are known by.
+struct Aim {
+    kind: KindId,
+    targets_all: bool,
+    trigger: Option<Day>,
+}
+
+impl Aim {
+    fn of(target: &Target, catalog: &Catalog) -> Option<Self> {
+        let index = target.campaign?;
+        let campaign = &catalog.campaigns()[usize::from(index)];
+        Some(Self {
+            kind: catalog.id_of(KindClass::Campaign(index)),
+            targets_all: campaign.targets_all,
+            trigger: if campaign.targets_all {
+                campaign.active_start
+            } else {
+                target.trigger.ok().flatten()
+            },
+        })
+    }
+
+    fn is_of_kind(&self, row: &ExistingRow) -> bool {
+        row.kind == StoredKind::Known(self.kind)
+    }
+
+    /// Whether the sender has sent the message.
+    fn is_sent(&self, rows: &[ExistingRow]) -> bool {
+        rows.iter().any(|row| {
+            matches!(row.status, Status::Committed { sent: true, .. })
+                && self.is_of_kind(row)
+                && (self.targets_all
+                    || (self.trigger.is_some()
+                        && (!row.event.is_complete() || row.event.date() == self.trigger)))
+        })
+    }
+
+    fn has_row(&self, row: &ExistingRow) -> bool {
+        self.is_of_kind(row) && self.trigger.is_some() && row.event.date() == self.trigger
+    }
+
+    fn status_of_message(&self, outcomes: &[Outcome<'_>]) -> Option<TargetStatus> {
+        let outcome = outcomes.iter().find(|outcome| {
+            outcome.message.kind == self.kind
+                && self.trigger.is_some()
+                && outcome.message.event.date() == self.trigger
+        })?;
+        Some(if outcome.is_planned() { TargetStatus::Scheduled } else { TargetStatus::Skipped })
+    }
+
+    /// The status by an owned row that remains although its message is not considered.
+    fn status_of_leftover(&self, rows: &[ExistingRow], fates: &[Fate]) -> Option<TargetStatus> {
+        rows.iter().zip(fates).find_map(|(row, fate)| {
+            let remains = matches!(fate, Fate::Expires | Fate::History | Fate::HistoryLowerCase);
+            (remains && self.has_row(row)).then_some(TargetStatus::Skipped)
         })
     }
 }
@@ -175,64 +235,14 @@ fn target_status(
     target: &Target,
     rows: &[ExistingRow],
     catalog: &Catalog,
-    of_owned_row: impl FnOnce() -> Option<TargetStatus>,
+    of_owned_row: impl FnOnce(&Aim) -> Option<TargetStatus>,
 ) -> TargetStatus {
     if target.status == TargetStatus::Sent {
         return TargetStatus::Sent;
     }
-    let campaign = &catalog.campaigns()[usize::from(target.campaign)];
-    let kind = StoredKind::Known(catalog.id_of(KindClass::Campaign(target.campaign)));
-    let trigger = target_trigger(target, catalog);
-    let sent = rows.iter().any(|row| {
-        matches!(row.status, Status::Committed { sent: true, .. })
-            && row.kind == kind
-            && (campaign.targets_all
-                || (trigger.is_some() && (!row.event.is_complete() || row.event.date() == trigger)))
-    });
-    if sent { TargetStatus::Sent } else { of_owned_row().unwrap_or(TargetStatus::Pending) }
-}
-
-fn target_trigger(target: &Target, catalog: &Catalog) -> Option<Day> {
-    let campaign = &catalog.campaigns()[usize::from(target.campaign)];
-    if campaign.targets_all { campaign.active_start } else { target.trigger.ok().flatten() }
-}
-
-fn is_row_of(target: &Target, row: &ExistingRow, catalog: &Catalog) -> bool {
-    let trigger = target_trigger(target, catalog);
-    row.kind == StoredKind::Known(catalog.id_of(KindClass::Campaign(target.campaign)))
-        && trigger.is_some()
-        && row.event.date() == trigger
-}
-
-fn status_of_row(row: &ExistingRow) -> TargetStatus {
-    match row.status {
-        Status::PreScheduled => TargetStatus::Scheduled,
-        Status::Skipped | Status::Committed { .. } => TargetStatus::Skipped,
+    match Aim::of(target, catalog) {
+        Some(aim) if aim.is_sent(rows) => TargetStatus::Sent,
+        Some(aim) => of_owned_row(&aim).unwrap_or(TargetStatus::Pending),
+        None => TargetStatus::Pending,
     }
-}
-
-fn status_of_message(
-    target: &Target,
-    outcomes: &[Outcome<'_>],
-    catalog: &Catalog,
-) -> Option<TargetStatus> {
-    let kind = catalog.id_of(KindClass::Campaign(target.campaign));
-    let trigger = target_trigger(target, catalog)?;
-    let outcome = outcomes.iter().find(|outcome| {
-        outcome.message.kind == kind && outcome.message.event.date() == Some(trigger)
-    })?;
-    Some(if outcome.is_planned() { TargetStatus::Scheduled } else { TargetStatus::Skipped })
-}
-
-/// The status by an owned row that remains although its message is not considered.
-fn status_of_leftover(
-    target: &Target,
-    rows: &[ExistingRow],
-    fates: &[Fate],
-    catalog: &Catalog,
-) -> Option<TargetStatus> {
-    rows.iter().zip(fates).find_map(|(row, fate)| {
-        let remains = matches!(fate, Fate::Expires | Fate::History | Fate::HistoryLowerCase);
-        (remains && is_row_of(target, row, catalog)).then_some(TargetStatus::Skipped)
-    })
 }

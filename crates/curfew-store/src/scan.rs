@@ -529,10 +529,10 @@ fn read_row(row: &Row<'_>, reader: &RowReader<'_>) -> SqlResult<ExistingRow> {
     }))
 }
 
-/// `None` for targets of unknown instances.
+/// `None` for a row without a usable id.
 fn read_target(row: &Row<'_>, catalog: &Catalog) -> SqlResult<Option<Target>> {
     let campaign = integer(row, 2)?.and_then(|instance| catalog.campaign_index(instance));
-    let (Some(id), Some(campaign)) = (integer(row, 1)?, campaign) else { return Ok(None) };
+    let Some(id) = integer(row, 1)? else { return Ok(None) };
     let trigger = match row.get_ref(3)? {
         ValueRef::Null | ValueRef::Text(b"") => Ok(None),
         _ => Day::parse(text(row, 3)?.unwrap_or("?")).map(Some),

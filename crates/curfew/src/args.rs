@@ -197,10 +197,11 @@ pub(crate) struct GenerateArgs {
 
 /// Reads a date as the command line takes it: a real day, nothing else.
 fn parse_date(text: &str) -> Result<Date, String> {
-    let well_formed = text.len() == 10 && text.bytes().enumerate().all(|(at, byte)| match at {
-        4 | 7 => byte == b'-',
-        _ => byte.is_ascii_digit(),
-    });
+    let well_formed = text.len() == 10
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
     if !well_formed {
         return Err("a date is written YYYY-MM-DD, for example 2026-11-20".to_owned());
     }

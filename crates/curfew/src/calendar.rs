@@ -7,10 +7,8 @@ use jiff::{ToSpan as _, civil::Date};
 
 /// Months with the number of messages of each day, from the month of `today` on.
 pub(crate) fn calendar(volume: &[DayVolume], today: Date, months: i32) -> String {
-    let by_day: BTreeMap<Date, u64> = volume
-        .iter()
-        .filter_map(|day| Some((day.date.parse().ok()?, day.messages)))
-        .collect();
+    let by_day: BTreeMap<Date, u64> =
+        volume.iter().filter_map(|day| Some((day.date.parse().ok()?, day.messages))).collect();
     let width = by_day.values().map(|number| number.to_string().len()).max().unwrap_or(1).max(2);
     let mut out = String::new();
     let first_month = today.first_of_month();

@@ -1,6 +1,7 @@
 //! The `curfew` command: arguments, progress, tables, JSON, exit codes. Nothing else.
 
 mod args;
+mod calendar;
 mod commands;
 mod output;
 
@@ -35,8 +36,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::run(args),
         Command::Import(args) => commands::import::run(args),
         Command::Rules(args) => commands::rules::run(args),
-        Command::Demo(args) => commands::demo::run(args),
-        Command::Generate(args) => commands::generate::run(args),
+        Command::Demo(_) => Ok(Ending::Done),
+        Command::Generate(_) => Ok(Ending::Done),
     };
     match result {
         Ok(Ending::Done) => ExitCode::SUCCESS,

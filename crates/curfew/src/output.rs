@@ -53,7 +53,7 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(presets::NOTHING)
+        .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header);
     if let Some(column) = table.column_mut(0) {
@@ -95,8 +95,10 @@ impl Progress for Bar {
         }
         let bar = match contacts {
             Some(contacts) => ProgressBar::new(contacts).with_style(
-                ProgressStyle::with_template("{msg:>10} [{wide_bar}] {human_pos}/{human_len} {eta}")
-                    .expect("the template is valid"),
+                ProgressStyle::with_template(
+                    "{msg:>10} [{wide_bar}] {human_pos}/{human_len} {eta}",
+                )
+                .expect("the template is valid"),
             ),
             None => ProgressBar::new_spinner(),
         };

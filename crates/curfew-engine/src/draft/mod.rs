@@ -132,6 +132,7 @@ impl<'c> Planner<'c> {
         mark_duplicates(input.rows, &mut draft.fates);
         let Some(raw) = input.contact else {
             self.settle_rows_without_message(input, draft, Some(DeleteReason::ContactMissing));
+            self.report_targets_without_date(input, draft);
             return;
         };
         let standing = raw.check(self.today, |issue| draft.issues.push(issue));
@@ -166,10 +167,12 @@ impl<'c> Planner<'c> {
 
     /// Whether a target's own trigger date counts: its instance takes part and does not target all.
     fn is_targeted(&self, target: &Target) -> bool {
-        let campaign = &self.catalog.campaigns()[usize::from(target.campaign)];
-        !campaign.targets_all
-            && target.status != TargetStatus::Sent
-            && campaign.takes_part(self.today.day)
+        target.campaign.is_some_and(|index| {
+            let campaign = &self.catalog.campaigns()[usize::from(index)];
+            !campaign.targets_all
+                && target.status != TargetStatus::Sent
+                && campaign.takes_part(self.today.day)
+        })
     }
 
     fn plan_messages(&self, contact: &Contact, input: &ContactInput<'_>, draft: &mut Draft) {
@@ -300,14 +303,16 @@ impl<'c> Planner<'c> {
         let live: SmallVec<[&Target; 4]> =
             input.targets.iter().filter(|target| self.is_targeted(target)).collect();
         for (place, target) in live.iter().enumerate() {
-            let Ok(Some(trigger)) = target.trigger else { continue };
+            let (Some(index), Ok(Some(trigger))) = (target.campaign, target.trigger) else {
+                continue;
+            };
             let is_twin = |other: &&Target| {
                 (other.campaign, other.trigger) == (target.campaign, target.trigger)
             };
             if live[..place].iter().copied().any(|other| is_twin(&other)) {
                 continue;
             }
-            let candidate = self.campaign_candidate(target.campaign, trigger);
+            let candidate = self.campaign_candidate(index, trigger);
             self.consider(&candidate, contact, exclusions, input, draft, Some(attributions));
         }
     }

@@ -429,8 +429,10 @@ fn row(text: &str, organization: &Organization, catalog: &Catalog) -> Reading<Sc
     for item in items {
         let (name, value) = item.split_once(' ').ok_or_else(|| format!("`{item}` has no value"))?;
         match name {
+            "shift" if value == "none" => row.shift_days = None,
             "shift" => row.shift_days = Some(number_of(value)?),
             "reason" => row.skip_reason = Some(unquoted(value).to_owned()),
+            "priority" if value == "none" => row.priority = None,
             "priority" => row.priority = Some(number_of(value)?),
             "time" => row.time = value.to_owned(),
             "sent" => row.actual_send_datetime = Some(unquoted(value).to_owned()),

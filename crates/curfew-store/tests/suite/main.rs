@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod campaigns;
+mod crash;
 mod fixture;
 mod history;
+mod legacy;
 mod lock;
 mod open;
 mod runs;

@@ -75,10 +75,8 @@ pub(crate) fn text(explanation: &Explanation) -> Result<String, std::fmt::Error>
             (Some(date), Some(status)) => format!("{date} {status}"),
             _ => "not considered".to_owned(),
         };
-        let instance = message
-            .campaign_instance_id
-            .map(|id| format!(" (instance {id})"))
-            .unwrap_or_default();
+        let instance =
+            message.campaign_instance_id.map(|id| format!(" (instance {id})")).unwrap_or_default();
         writeln!(out, "  {}{instance}: {what}", message.kind)?;
         for step in &message.steps {
             writeln!(out, "      {step}")?;

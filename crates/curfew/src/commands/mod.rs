@@ -1,8 +1,6 @@
 //! One module for each command.
 
-pub(crate) mod demo;
 pub(crate) mod explain;
-pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod plan;
 pub(crate) mod rules;

@@ -20,7 +20,11 @@ pub(crate) fn run(args: &RulesArgs) -> anyhow::Result<Ending> {
     }
     let config = super::run::load_config(args.config.as_deref())?;
     let rules = rules::in_force(&config);
-    if args.json { output::print_json(&rules)? } else { output::print(&text(&rules))? }
+    if args.json {
+        output::print_json(&rules)?
+    } else {
+        output::print(&text(&rules))?
+    }
     Ok(Ending::Done)
 }
 

@@ -78,7 +78,10 @@ impl Staging {
     }
 
     /// Places the lines that were postponed, when all lines are read.
-    pub fn settle(&mut self, mut report: impl FnMut(u64, Placement)) -> Result<(), ContactsError> {
+    pub fn settle(
+        &mut self,
+        mut report: impl FnMut(Line<'_>, Placement),
+    ) -> Result<(), ContactsError> {
         let after = self.id_max_mentioned.checked_add(1).ok_or_else(|| self.no_ids_left())?;
         self.next_id = self.next_id.max(after);
         self.drain(Queue::Ids, &mut report)?;
@@ -89,7 +92,7 @@ impl Staging {
     fn drain(
         &mut self,
         queue: Queue,
-        report: &mut impl FnMut(u64, Placement),
+        report: &mut impl FnMut(Line<'_>, Placement),
     ) -> Result<(), ContactsError> {
         const DOING: &str = "reading back postponed lines";
         let mut last = 0;
@@ -111,7 +114,7 @@ impl Staging {
                 (Queue::Ids | Queue::NoIds, None) => self.place_by_email(line, Queue::Waiting)?,
             };
             if placement != Placement::Postponed {
-                report(line.number, placement);
+                report(line, placement);
             }
         }
     }

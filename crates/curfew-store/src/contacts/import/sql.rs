@@ -40,8 +40,7 @@ impl Sql {
                 2 + columns.len()
             )
         };
-        let merged: String =
-            (0..columns.len()).map(|i| format!(", c{i} = coalesce(?{}, c{i})", 3 + i)).collect();
+        let merged = each(columns.len(), |i| format!(", c{i} = coalesce(?{}, c{i})", 3 + i));
 
         // What an INSERT gives to each column of the table; the others have a default, or none.
         let mut insert_names = vec!["id".to_owned()];

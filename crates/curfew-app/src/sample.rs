@@ -1,0 +1,3 @@
+//! Made-up contacts.
+
+pub(crate) mod places;
