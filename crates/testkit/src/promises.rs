@@ -221,7 +221,7 @@ pub fn nothing_changed(before: &Snapshot, after: &Snapshot) -> Vec<String> {
 }
 
 /// A run on a later day changes the date of no planned row that is in the future, except by steps 4 and 5 of section
-/// 6, and drops none. `before` is from before the run on `today`; the contacts are the same.
+/// 6, and no planned row vanishes. `before` is from before the run on `today`; the contacts are the same.
 pub fn planned_dates_stay(
     before: &Snapshot,
     after: &Snapshot,
@@ -240,11 +240,11 @@ pub fn planned_dates_stay(
     };
     let mut found = Vec::new();
     for row in before.rows.values().filter(|row| row.is_planned()) {
-        let Some(date) = row.date().filter(|date| *date >= today) else { continue };
         let Some(now) = after.rows.get(&row.id) else {
             found.push(format!("{} vanished", named(row)));
             continue;
         };
+        let Some(date) = row.date().filter(|date| *date >= today) else { continue };
         if now.date() == Some(date) {
             continue;
         }
