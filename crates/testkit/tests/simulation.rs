@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::{ToSpan, civil::Date};
 use rusqlite::Connection;
 use testkit::{
-    model::{Decimal, ModelConfig, ModelPlan, RowContent, apply, plan},
+    model::{Decimal, ModelConfig, ModelPlan, RowContent, apply, plan, upgrade_schema},
     organization::{self, Level, Organization},
     promises::{Simulation, after_a_run, sent_exactly_once},
     sender::Sender,
@@ -20,24 +20,21 @@ fn run_model(config: &ModelConfig) -> impl FnMut(&Path, Date) {
     }
 }
 
-/// Organizations in the current tables, which the model can write to.
+/// Organizations of every shape, brought to the current tables, which the model can write to.
 fn organizations(
     folder: &Path,
     seeds: std::ops::Range<u64>,
     contacts: usize,
 ) -> impl Iterator<Item = (u64, PathBuf, Organization)> {
-    seeds
-        .map(move |seed| {
-            let path = folder.join(format!("{seed}.db"));
-            let organization = organization::write(&path, seed, Level::Full, contacts)
-                .expect("a database the model can write");
-            forget_the_unborn(&path, organization.today);
-            (seed, path, organization)
-        })
-        .filter(|(_, path, _)| {
-            let conn = Connection::open(path).expect("a database the model can write");
-            conn.prepare("SELECT shift_days FROM email_schedules").is_ok()
-        })
+    seeds.map(move |seed| {
+        let path = folder.join(format!("{seed}.db"));
+        let organization = organization::write(&path, seed, Level::Full, contacts)
+            .expect("a database the model can write");
+        forget_the_unborn(&path, organization.today);
+        let conn = Connection::open(&path).expect("a database the model can write");
+        upgrade_schema(&conn).expect("a database the model can write");
+        (seed, path, organization)
+    })
 }
 
 /// A birth date after today is treated as absent until that day has come; then windows appear under rows that are
@@ -76,7 +73,10 @@ fn in_a_year_every_message_is_sent_exactly_once() {
     let mut broken: Vec<String> = Vec::new();
     for (seed, path, organization) in organizations(folder.path(), seeds(100, 103), 25) {
         let conn = Connection::open(&path).unwrap();
-        conn.execute("DELETE FROM email_schedules", []).unwrap();
+        conn.execute_batch(
+            "DELETE FROM email_schedules; UPDATE contact_campaigns SET status = 'pending'",
+        )
+        .unwrap();
         let first = organization.today;
         let simulation =
             Simulation { first, days: 400, config: &organization.config, sender_first: false };
