@@ -8,14 +8,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use curfew_engine::{Decimal, KindClass, Limits, Placement, PlanConfig, spreading_hash};
+use curfew_engine::{
+    Decimal, KindClass, Limits, Placement, PlanConfig, rule::default_table, spreading_hash,
+};
 use proptest::{
     prelude::*,
     test_runner::{RngSeed, TestRunner},
 };
 use support::{
     organization::{Cell, Effect, Organization, Plan, ScheduleRow},
-    promises, rules,
+    promises,
     sample::samples,
 };
 
@@ -372,7 +374,7 @@ fn limits_are_the_floors_of_exact_products_and_at_least_one() {
         (1_000, [70, 84, 15]), // 84 exactly; 21, but at most 15
         (3_000_000, [210_000, 252_000, 15]),
     ];
-    let config = PlanConfig::with_rules(rules::default_table());
+    let config = PlanConfig::with_rules(default_table());
     for (contacts, expected) in table {
         let limits = Limits::of(&config, contacts);
         let found = [limits.cap, limits.threshold, limits.effective_date_limit];
