@@ -2,5 +2,9 @@
 
 mod campaigns;
 mod fixture;
+mod history;
+mod lock;
 mod open;
+mod runs;
 mod scan;
+mod writer;
