@@ -1,5 +1,7 @@
 //! The store as others see it, over databases in memory, in files, and of the older application.
 
+mod audit;
+mod backup;
 mod campaigns;
 mod fixture;
 mod history;
