@@ -15,6 +15,7 @@ use rusqlite::{
 
 use crate::{
     Access, BUSY_WAIT, Database, StoreError,
+    database::wal_is_empty,
     schema::{Table, quote},
 };
 
@@ -121,6 +122,8 @@ pub fn remove_old_backups(
     let mut removed = Vec::new();
     for (_, path) in old {
         fs::remove_file(&path).map_err(failed("remove the old backup", &path))?;
+        // What readers of it have left.
+        remove_copy(&path);
         removed.push(path);
     }
     for (name, path) in files(folder)? {
@@ -163,6 +166,26 @@ pub fn restore_waiting(
     if database.is_dir() {
         return Err(StoreError::IsDirectory { path: database.clone() });
     }
+    // Reading a database in WAL mode makes files beside it, which one who may only read leaves.
+    let left_by_reading: Vec<PathBuf> = ["-wal", "-shm"]
+        .map(|ending| with_ending(backup, ending))
+        .into_iter()
+        .filter(|path| !path.exists())
+        .collect();
+    let restored = restore_from(backup, database, at, wait_max);
+    // Nobody else writes to it while its log is empty.
+    if wal_is_empty(backup) {
+        left_by_reading.iter().for_each(|path| drop(fs::remove_file(path)));
+    }
+    restored
+}
+
+fn restore_from(
+    backup: &Path,
+    database: &Path,
+    at: Timestamp,
+    wait_max: Duration,
+) -> Result<Restored, StoreError> {
     let source = Database::open(backup, Access::ReadOnly)?;
     source.pending_migrations()?;
     let incoming = with_ending(database, ".restoring");
@@ -203,11 +226,7 @@ fn copy(source: &Database, target: &Path) -> Result<Copied, StoreError> {
     };
     // What is checked is what is on the disk, not what is in memory.
     let connection = Connection::open_with_flags(target, flags).map_err(fail("check a copy"))?;
-    let found = problems(&connection, "PRAGMA integrity_check(1)").map_err(fail("check a copy"));
-    let found = match found {
-        Err(StoreError::Damaged { detail, .. }) => vec![detail],
-        found => found?,
-    };
+    let found = problems(&connection, "PRAGMA integrity_check(1)").map_err(fail("check a copy"))?;
     if let Some(problem) = found.into_iter().next() {
         return Err(StoreError::Damaged { path: source.path().to_owned(), detail: problem });
     }
@@ -344,10 +363,19 @@ fn remove_copy(path: &Path) {
 }
 
 fn problems(db: &Connection, check: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement = db.prepare(check)?;
-    let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
-    let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
-    Ok(if lines.len() == 1 && lines[0] == "ok" { Vec::new() } else { lines })
+    let lines = || {
+        let mut statement = db.prepare(check)?;
+        let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+        lines.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    match lines() {
+        Ok(lines) if lines == ["ok"] => Ok(Vec::new()),
+        // Some damage ends the check itself.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+            Ok(vec![error.to_string()])
+        }
+        lines => lines,
+    }
 }
 
 /// How many rows each of [`COUNTED`] has; `None` where there is no such table.
