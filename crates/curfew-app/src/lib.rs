@@ -1,6 +1,8 @@
 //! Use cases: run, plan, explain, import, demo, configuration. Owns the clock and the configuration
 //! file.
 
+pub mod audit;
+pub mod backup;
 pub mod config;
 mod error;
 pub mod explain;
@@ -9,8 +11,11 @@ pub mod import;
 mod progress;
 pub mod rules;
 pub mod run;
+pub mod runs;
 pub mod sample;
 mod scan;
+pub mod status;
+pub mod versions;
 
 pub use error::{Error, Fault};
 pub use progress::{NoProgress, Progress, Stage};

@@ -36,6 +36,12 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::run(args),
         Command::Import(args) => commands::import::run(args),
         Command::Rules(args) => commands::rules::run(args),
+        Command::Backup(args) => commands::backup::run(args),
+        Command::Restore(args) => commands::backup::restore(args),
+        Command::Config(args) => commands::config::run(args),
+        Command::Audit(args) => commands::audit::run(args),
+        Command::Runs(args) => commands::runs::run(args),
+        Command::Status(args) => commands::status::run(args),
         Command::Demo(_) => Ok(Ending::Done),
         Command::Generate(_) => Ok(Ending::Done),
     };

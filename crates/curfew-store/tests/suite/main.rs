@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod audit;
+mod backup;
 mod campaigns;
 mod crash;
 mod fixture;
