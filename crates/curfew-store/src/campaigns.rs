@@ -7,7 +7,9 @@ use rusqlite::{Connection, Row, types::ValueRef};
 use serde_json::Value;
 
 use crate::{
-    Database, StoreError, json,
+    Database, StoreError,
+    cell::{owned, text},
+    json,
     schema::{Table, quote},
 };
 
@@ -119,7 +121,7 @@ fn read(db: &Connection) -> Read {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let ValueRef::Integer(instance_id) = row.get_ref(0)? else { continue };
-        let instance_name = text(row, 1)?.unwrap_or_default();
+        let instance_name = owned(row, 1)?.unwrap_or_default();
         let mut report = |flaw| {
             let instance_name = instance_name.clone();
             problems.push(ConfigurationProblem { instance_id, instance_name, flaw });
@@ -128,13 +130,13 @@ fn read(db: &Connection) -> Read {
             report(Flaw::TooMany);
             continue;
         }
-        let campaign_type = text(row, 2)?.unwrap_or_default();
+        let campaign_type = owned(row, 2)?.unwrap_or_default();
         let Some(of_type) = types.get(&campaign_type) else {
             report(Flaw::UnknownType { campaign_type });
             continue;
         };
         let mut flaws = Vec::new();
-        let own = sound(overrides(text(row, 7)?.as_deref()), &mut flaws);
+        let own = sound(overrides(text(row, 7)?), &mut flaws);
         let of_all = sound(of_type.settings.clone(), &mut flaws);
         let active = sound(of_type.active.clone(), &mut flaws).unwrap_or(true);
         let targets_all = sound(of_type.targets_all.clone(), &mut flaws).unwrap_or(false);
@@ -149,8 +151,8 @@ fn read(db: &Connection) -> Read {
             instance_id,
             campaign_type,
             name: instance_name,
-            email_template: text(row, 3)?,
-            sms_template: text(row, 4)?,
+            email_template: owned(row, 3)?,
+            sms_template: owned(row, 4)?,
             active_start,
             active_end,
             active: active && is_sound,
@@ -201,7 +203,7 @@ fn read_types(db: &Connection) -> rusqlite::Result<BTreeMap<String, CampaignType
             targets_all: flag(row, 5, "target_all_contacts"),
             active: flag(row, 6, "active"),
         };
-        Ok((text(row, 0)?.unwrap_or_default(), of_type))
+        Ok((owned(row, 0)?.unwrap_or_default(), of_type))
     })?;
     types.collect()
 }
@@ -274,14 +276,6 @@ fn number(row: &Row<'_>, at: usize, setting: &'static str) -> Result<Option<i64>
         Ok(ValueRef::Integer(number)) => Ok(Some(number)),
         _ => Err(Flaw::Setting { setting, expected: A_NUMBER }),
     }
-}
-
-fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
-    Ok(match row.get_ref(at)? {
-        ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        ValueRef::Integer(number) => Some(number.to_string()),
-        _ => None,
-    })
 }
 
 fn date(

@@ -10,12 +10,14 @@
 
 use std::fmt;
 
-use rusqlite::{
-    Statement, Connection, OptionalExtension as _, params,
-    types::{Value, ValueRef},
-};
+use rusqlite::{Connection, OptionalExtension as _, Statement, params, types::ValueRef};
 
-use crate::{Database, StoreError, json, schema::Table};
+use crate::{
+    Database, StoreError,
+    cell::{self, integer, owned},
+    json,
+    schema::Table,
+};
 
 /// What happened to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -226,10 +228,7 @@ fn verify_within(db: &Connection) -> rusqlite::Result<Verification> {
     let mut last: Option<(i64, String)> = None;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
-        let text = |at: usize| match row.get_ref(at) {
-            Ok(ValueRef::Text(text)) => std::str::from_utf8(text).ok(),
-            _ => None,
-        };
+        let text = |at| cell::text(row, at).ok().flatten();
         let (previous, hash) = (text(8), text(9));
         if last.is_none() && row.get_ref(9)? == ValueRef::Null {
             verification.unchained += 1;
@@ -290,11 +289,9 @@ fn ends_of_runs(db: &Connection) -> rusqlite::Result<Vec<(String, i64, String)>>
          WHERE history_id IS NOT NULL ORDER BY history_id",
     )?;
     let ends = statement.query_map([], |row| {
-        let text = |value: Value| match value {
-            Value::Text(text) => text,
-            _ => String::new(),
-        };
-        Ok((text(row.get(0)?), row.get(1)?, text(row.get(2)?)))
+        let run_id = owned(row, 0)?.unwrap_or_default();
+        let id = integer(row, 1)?.unwrap_or_default();
+        Ok((run_id, id, owned(row, 2)?.unwrap_or_default()))
     })?;
     ends.collect()
 }

@@ -5,6 +5,9 @@
 #![deny(missing_docs)]
 
 mod campaigns;
+mod cell;
+mod checksum;
+mod config_versions;
 pub mod contacts;
 mod create_table;
 mod database;
@@ -13,16 +16,20 @@ pub mod history;
 mod json;
 mod lock;
 mod migrate;
+mod retry;
 mod runs;
 mod scan;
 mod schema;
 mod writer;
 
 pub use campaigns::{ConfigurationProblem, Flaw};
+pub use checksum::{Checked, Checksum};
+pub use config_versions::ConfigVersion;
 pub use database::{Access, BUSY_WAIT, Database, Snapshot};
 pub use error::StoreError;
 pub use lock::{Holder, RunLock};
 pub use migrate::{MigrationReport, Step};
+pub use retry::Retry;
 pub use runs::{Run, RunEnd, RunStart, RunStatus};
 pub use scan::{Scanner, Visited};
 pub use writer::{Applied, PlanWriter, Written};

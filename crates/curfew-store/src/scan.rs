@@ -13,7 +13,9 @@ use fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::{Connection, Row, Rows, Statement, types::ValueRef};
 
 use crate::{
-    Database, StoreError, json,
+    Database, StoreError,
+    cell::{integer, text},
+    json,
     schema::{Affinity, Table, index_in_order_of, quote},
 };
 
@@ -472,20 +474,6 @@ fn query(
     };
     let indexed = index.map_or_else(String::new, |name| format!(" INDEXED BY {}", quote(&name)));
     Ok(Some(Query { sql: text(indexed), fallback: text(String::new()) }))
-}
-
-fn text<'r>(row: &'r Row<'_>, at: usize) -> SqlResult<Option<&'r str>> {
-    Ok(match row.get_ref(at)? {
-        ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok(),
-        _ => None,
-    })
-}
-
-fn integer(row: &Row<'_>, at: usize) -> SqlResult<Option<i64>> {
-    Ok(match row.get_ref(at)? {
-        ValueRef::Integer(number) => Some(number),
-        _ => None,
-    })
 }
 
 fn read_contact<'r>(id: i64, row: &'r Row<'_>) -> SqlResult<RawContact<'r>> {

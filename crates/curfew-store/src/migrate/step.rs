@@ -3,12 +3,13 @@
 use std::fmt;
 
 use curfew_engine::DeleteReason;
-use rusqlite::{Connection, OptionalExtension as _, types::ValueRef};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::tables::{
     EMAIL_SCHEDULES, EVENT_INDEX, EVENT_KEY, HAS_EVENT_KEY, TableSpec, WRITTEN_COLUMNS,
 };
 use crate::{
+    cell::integer,
     create_table::without_constraints,
     history::{Chain, Entry, Happening, old_values},
     schema::{Index, Table, indexes, literal, quote},
@@ -316,11 +317,7 @@ fn delete_duplicates(db: &Connection, run_id: &str, now: &str) -> rusqlite::Resu
     let why = DeleteReason::Duplicate.to_string();
     for id in &ids {
         let (values, contact_id) = former.query_row([id], |row| {
-            let contact_id = match row.get_ref(columns.len())? {
-                ValueRef::Integer(contact_id) => Some(contact_id),
-                _ => None,
-            };
-            Ok((old_values(row, &columns)?, contact_id))
+            Ok((old_values(row, &columns)?, integer(row, columns.len())?))
         })?;
         let entry = Entry {
             run_id,

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use curfew_engine::{Catalog, PlanConfig, rule::RuleTable};
-use curfew_store::{Access, Database};
-use rusqlite::Connection;
+use curfew_engine::{Catalog, Day, PlanConfig, rule::RuleTable};
+use curfew_store::{Access, Database, RunStart};
+use rusqlite::{Connection, types::ValueRef};
 
 pub(crate) const LEGACY: &str = include_str!("../data/legacy-schema.sql");
 
@@ -63,4 +63,39 @@ pub(crate) fn catalog(db: &Database) -> Catalog {
     let (campaigns, problems) = db.campaigns().unwrap();
     assert!(problems.is_empty(), "{problems:?}");
     Catalog::new(&config(), campaigns)
+}
+
+pub(crate) fn day(text: &str) -> Day {
+    Day::parse(text).unwrap()
+}
+
+/// Records the start of a run.
+pub(crate) fn start(db: &Database, run_id: &str) {
+    db.start_run(&RunStart {
+        run_id,
+        command: "run",
+        today: day("2026-11-20"),
+        started_at: NOW,
+        config_version_id: None,
+        contacts_checksum: None,
+        schedules_checksum: None,
+    })
+    .unwrap();
+}
+
+/// All rows of a query, values separated by `|`.
+pub(crate) fn query(db: &Database, sql: &str) -> Vec<String> {
+    let mut statement = db.connection().prepare(sql).unwrap();
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| {
+        let values = (0..columns).map(|at| match row.get_ref(at).unwrap() {
+            ValueRef::Null => String::new(),
+            ValueRef::Integer(number) => number.to_string(),
+            ValueRef::Real(number) => format!("{number:?}"),
+            ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            ValueRef::Blob(bytes) => format!("{bytes:?}"),
+        });
+        Ok(values.collect::<Vec<_>>().join("|"))
+    });
+    rows.unwrap().map(Result::unwrap).collect()
 }

@@ -11,12 +11,12 @@ fn describe(visited: Visited<'_>) -> String {
         Visited::Unreadable { id, issue } => return format!("{id:?} {} {issue}", issue.field),
         Visited::Contact(input) => input,
     };
-    let mut line = format!("{}", input.id);
+    let mut words = vec![input.id.to_string()];
     match input.contact {
-        None => line.push_str(" -"),
+        None => words.push("-".to_owned()),
         Some(contact) => {
             assert_eq!(contact.id, input.id);
-            for value in [
+            let values = [
                 contact.email,
                 contact.zip_code,
                 contact.birth_date,
@@ -24,15 +24,13 @@ fn describe(visited: Visited<'_>) -> String {
                 contact.state,
                 contact.phone_number,
                 contact.status,
-            ] {
-                line.push(' ');
-                match value {
-                    Value::Null => line.push('.'),
-                    Value::Integer(number) => line.push_str(&number.to_string()),
-                    Value::Text(text) => line.push_str(&format!("'{text}'")),
-                    Value::Other => line.push('?'),
-                }
-            }
+            ];
+            words.extend(values.map(|value| match value {
+                Value::Null => ".".to_owned(),
+                Value::Integer(number) => number.to_string(),
+                Value::Text(text) => format!("'{text}'"),
+                Value::Other => "?".to_owned(),
+            }));
         }
     }
     for row in input.rows {
@@ -41,26 +39,18 @@ fn describe(visited: Visited<'_>) -> String {
             Status::Skipped => "skipped",
             Status::Committed { .. } => "committed",
         };
-        line.push_str(&format!(" | row {} {status}", row.id));
-        if let Some(initial) = row.metadata_initial_id {
-            line.push_str(&format!(" after {initial}"));
-        }
+        words.push(format!("| row {} {status}", row.id));
+        words.extend(row.metadata_initial_id.map(|initial| format!("after {initial}")));
     }
-    for target in input.targets {
-        line.push_str(&format!(" | target {} {:?}", target.id, target.trigger));
-    }
-    for click in &input.behaviour.clicks {
-        line.push_str(&format!(" | click {}", click.day()));
-    }
-    for answer in &input.behaviour.answers {
-        line.push_str(&format!(
-            " | answer {} {} {}",
-            answer.at.day(),
-            answer.has_medical_conditions,
-            answer.any_yes
-        ));
-    }
-    line
+    let targets = input.targets.iter();
+    words.extend(targets.map(|target| format!("| target {} {:?}", target.id, target.trigger)));
+    let clicks = input.behaviour.clicks.iter();
+    words.extend(clicks.map(|click| format!("| click {}", click.day())));
+    words.extend(input.behaviour.answers.iter().map(|answer| {
+        let (conditions, any_yes) = (answer.has_medical_conditions, answer.any_yes);
+        format!("| answer {} {conditions} {any_yes}", answer.at.day())
+    }));
+    words.join(" ")
 }
 
 fn collect(

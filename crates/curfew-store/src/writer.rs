@@ -1,0 +1,628 @@
+//! Writing a plan: the differences between the rows that exist and those that are wanted.
+
+use std::{fmt::Write as _, ops::AddAssign};
+
+use curfew_engine::{
+    Catalog, Change, Changes, Day, Issue, PlanConfig, SkipReason, Status, TargetStatus, WantedRow,
+};
+use rusqlite::{
+    ErrorCode, Row, Statement, ToSql,
+    types::{ToSqlOutput, ValueRef},
+};
+
+use crate::{
+    Database, StoreError,
+    cell::{integer, text},
+    history::{Chain, Entry, Happening, old_values},
+    runs::record_progress,
+};
+
+type SqlResult<T> = rusqlite::Result<T>;
+
+/// What has been written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// New rows.
+    pub inserted: u64,
+    /// Rows with new content, those whose kind became lower case among them.
+    pub updated: u64,
+    /// Rows that were not sent in time.
+    pub expired: u64,
+    /// Rows removed.
+    pub deleted: u64,
+    /// Changes that were left out because the row is not what it was when the plan was made: the
+    /// sender has it by now, or it is gone.
+    pub overtaken: u64,
+    /// Targets with a new status.
+    pub targets: u64,
+    /// Issues recorded.
+    pub issues: u64,
+}
+
+impl Written {
+    /// Changes of `email_schedules`.
+    pub fn rows(&self) -> u64 {
+        self.inserted + self.updated + self.expired + self.deleted
+    }
+}
+
+impl AddAssign for Written {
+    fn add_assign(&mut self, other: Self) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.expired += other.expired;
+        self.deleted += other.deleted;
+        self.overtaken += other.overtaken;
+        self.targets += other.targets;
+        self.issues += other.issues;
+    }
+}
+
+/// What became of a contact's changes.
+#[derive(Debug)]
+#[must_use = "a refusal has to be reported"]
+pub enum Applied {
+    /// They are written.
+    Done,
+    /// The database refuses one of them (a constraint, or a trigger of its owner); none of this
+    /// contact's is written. The transaction goes on.
+    Refused(StoreError),
+}
+
+/// Writes a run's changes, in transactions of as many contacts as its caller likes. What is not
+/// committed when it is dropped is rolled back.
+///
+/// A transaction begins with the first change after a commit, so a batch without changes is not
+/// written at all. No row is touched that is not owned by the scheduler at that moment, whatever
+/// the plan was made from. Every row that is changed or deleted goes to `schedule_history` before.
+#[derive(Debug)]
+pub struct PlanWriter<'d> {
+    db: &'d Database,
+    config: &'d PlanConfig,
+    catalog: &'d Catalog,
+    run_id: String,
+    now: String,
+    statements: Statements<'d>,
+    /// The columns of `email_schedules`.
+    columns: Vec<String>,
+    /// The end of the history, while a transaction is open.
+    chain: Option<Chain>,
+    committed: Written,
+    pending: Written,
+}
+
+#[derive(Debug)]
+struct Statements<'d> {
+    former: Statement<'d>,
+    insert: Statement<'d>,
+    update: Statement<'d>,
+    expire: Statement<'d>,
+    lower_case: Statement<'d>,
+    vacate: Statement<'d>,
+    delete: Statement<'d>,
+    history: Statement<'d>,
+    target: Statement<'d>,
+    issue: Statement<'d>,
+}
+
+/// The columns of a row that a plan decides, in the order of [`Content`].
+const PLANNED_COLUMNS: [&str; 15] = [
+    "email_type",
+    "scheduled_send_date",
+    "scheduled_send_time",
+    "status",
+    "skip_reason",
+    "priority",
+    "campaign_instance_id",
+    "email_template",
+    "sms_template",
+    "event_year",
+    "event_month",
+    "event_day",
+    "initial_schedule_id",
+    "shift_days",
+    "metadata",
+];
+
+/// The values of [`PLANNED_COLUMNS`].
+type Content<'a> = [ValueRef<'a>; PLANNED_COLUMNS.len()];
+
+/// A row as it is before it is changed.
+#[derive(Debug)]
+struct Former {
+    /// See [`old_values`].
+    values: String,
+    /// What will be different, for an update.
+    why: String,
+}
+
+impl<'d> PlanWriter<'d> {
+    /// A writer for a run that was started. `now` becomes `created_at` and `updated_at` of the rows
+    /// and the time of the history's entries.
+    pub fn begin(
+        db: &'d Database,
+        run_id: &str,
+        now: &str,
+        config: &'d PlanConfig,
+        catalog: &'d Catalog,
+    ) -> Result<Self, StoreError> {
+        let prepare = || {
+            let statements = Statements::prepare(db)?;
+            let names = statements.former.column_names();
+            let names = names.iter().map(ToString::to_string);
+            let columns = names.take(statements.former.column_count() - EXTRA_COLUMNS).collect();
+            Ok((statements, columns))
+        };
+        let (mut statements, columns) =
+            prepare().map_err(|error| db.fail("prepare to write", error))?;
+        statements
+            .bind_constants(run_id, now)
+            .map_err(|error| db.fail("prepare to write", error))?;
+        Ok(Self {
+            db,
+            config,
+            catalog,
+            run_id: run_id.to_owned(),
+            now: now.to_owned(),
+            statements,
+            columns,
+            chain: None,
+            committed: Written::default(),
+            pending: Written::default(),
+        })
+    }
+
+    /// What has been committed so far.
+    pub fn written(&self) -> Written {
+        self.committed
+    }
+
+    /// Writes the changes of one contact: deletions, then changes, then new rows, so that no two
+    /// rows of one event ever exist at once.
+    ///
+    /// # Errors
+    /// With any error the whole batch is rolled back: apply it again from its first contact, if
+    /// [`StoreError::is_transient`], or give it up. If [`StoreError::is_refusal`], apply it again
+    /// with [`PlanWriter::apply_or_refuse`], which leaves out this contact only.
+    pub fn apply(&mut self, contact_id: i64, changes: &Changes) -> Result<(), StoreError> {
+        let result = self.open().and_then(|()| self.write(contact_id, changes));
+        self.or_roll_back("write the plan", result)
+    }
+
+    /// Like [`PlanWriter::apply`], but changes that the database refuses do not end the
+    /// batch. Slower, so for batches that were refused.
+    pub fn apply_or_refuse(
+        &mut self,
+        contact_id: i64,
+        changes: &Changes,
+    ) -> Result<Applied, StoreError> {
+        const DOING: &str = "write the plan";
+        let opened = self.open().and_then(|()| self.savepoint("SAVEPOINT contact"));
+        self.or_roll_back(DOING, opened)?;
+        let before = (self.chain.clone(), self.pending);
+        match self.write(contact_id, changes) {
+            Ok(()) => {
+                let released = self.savepoint("RELEASE contact");
+                self.or_roll_back(DOING, released)?;
+                Ok(Applied::Done)
+            }
+            // A trigger may have rolled back everything.
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+                    && !self.db.connection().is_autocommit() =>
+            {
+                let undone = self.savepoint("ROLLBACK TO contact; RELEASE contact");
+                self.or_roll_back(DOING, undone)?;
+                (self.chain, self.pending) = before;
+                Ok(Applied::Refused(self.db.fail(DOING, error)))
+            }
+            Err(error) => self.or_roll_back(DOING, Err(error)).map(|()| Applied::Done),
+        }
+    }
+
+    /// Sets the status of a row of `contact_campaigns`, unless it is `sent` by now.
+    ///
+    /// # Errors
+    /// As [`PlanWriter::apply`].
+    pub fn set_target_status(
+        &mut self,
+        target_id: i64,
+        status: TargetStatus,
+    ) -> Result<(), StoreError> {
+        let result = self.open().and_then(|()| self.write_target(target_id, status));
+        self.or_roll_back("write a target's status", result)
+    }
+
+    /// Records something wrong with a contact for this run. `None`: the contact has no usable id.
+    ///
+    /// # Errors
+    /// As [`PlanWriter::apply`].
+    pub fn issue(&mut self, contact_id: Option<i64>, issue: &Issue) -> Result<(), StoreError> {
+        let result = self.open().and_then(|()| {
+            let (field, reason) = (issue.field.to_string(), issue.to_string());
+            self.statements.issue.execute((&self.run_id, contact_id, field, reason))?;
+            self.pending.issues += 1;
+            Ok(())
+        });
+        self.or_roll_back("record an issue", result)
+    }
+
+    /// Ends a batch: records how far the run has come, and commits. Nothing happens if nothing was
+    /// written since the last commit.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRun`] if the run was never started. With any error the batch is rolled
+    /// back.
+    pub fn commit_batch(&mut self, last_contact_id: Option<i64>) -> Result<(), StoreError> {
+        let Some(chain) = &self.chain else { return Ok(()) };
+        let mut total = self.committed;
+        total += self.pending;
+        let connection = self.db.connection();
+        let recorded = record_progress(connection, &self.run_id, last_contact_id, &total, chain);
+        let result = match recorded {
+            Ok(0) => {
+                self.roll_back();
+                return Err(StoreError::NoSuchRun { run_id: self.run_id.clone() });
+            }
+            Ok(_) => connection.execute_batch("COMMIT"),
+            Err(error) => Err(error),
+        };
+        self.or_roll_back("commit the plan", result)?;
+        self.committed = total;
+        self.pending = Written::default();
+        self.chain = None;
+        Ok(())
+    }
+
+    /// Gives up what was written since the last commit.
+    pub fn roll_back(&mut self) {
+        self.chain = None;
+        self.pending = Written::default();
+        let connection = self.db.connection();
+        if !connection.is_autocommit() {
+            // If this fails, nothing is committed either: the transaction ends with the connection.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+    }
+
+    /// Begins a transaction if none is open.
+    fn open(&mut self) -> SqlResult<()> {
+        if self.chain.is_some() {
+            return Ok(());
+        }
+        let connection = self.db.connection();
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        match Chain::at_end(connection) {
+            Ok(chain) => {
+                self.chain = Some(chain);
+                Ok(())
+            }
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    fn savepoint(&self, sql: &str) -> SqlResult<()> {
+        self.db.connection().execute_batch(sql)
+    }
+
+    fn or_roll_back(
+        &mut self,
+        doing: &'static str,
+        result: SqlResult<()>,
+    ) -> Result<(), StoreError> {
+        result.map_err(|error| {
+            // Not what another transaction on this connection holds.
+            if self.chain.is_some() {
+                self.roll_back();
+            }
+            self.db.fail(doing, error)
+        })
+    }
+
+    fn write(&mut self, contact_id: i64, changes: &Changes) -> SqlResult<()> {
+        // What is on record of the rows is read before any of them changes.
+        let mut former = Vec::new();
+        for change in &changes.rows {
+            former.push(match change {
+                Change::Insert(_) => None,
+                Change::Update { id, row } => self.former(contact_id, *id, Some(row))?,
+                Change::Expire { id } | Change::LowerCase { id } | Change::Delete { id, .. } => {
+                    self.former(contact_id, *id, None)?
+                }
+            });
+        }
+        let pairs = || changes.rows.iter().zip(&former);
+        for (change, former) in pairs() {
+            let Change::Delete { id, why } = change else { continue };
+            let Some(former) = former else { continue };
+            self.record(contact_id, *id, Happening::Deleted, &why.to_string(), &former.values)?;
+            self.statements.delete.execute([id])?;
+            self.pending.deleted += 1;
+        }
+        let mut vacated = false;
+        for (change, former) in pairs() {
+            let (id, what, why) = match change {
+                Change::Insert(_) | Change::Delete { .. } => continue,
+                Change::Update { id, .. } => (*id, Happening::Updated, None),
+                Change::LowerCase { id } => (*id, Happening::Updated, Some("changed: email_type")),
+                Change::Expire { id } => {
+                    (*id, Happening::Expired, Some("not sent on its day, and not planned any more"))
+                }
+            };
+            let Some(former) = former else { continue };
+            self.record(contact_id, id, what, why.unwrap_or(&former.why), &former.values)?;
+            let mut changed = self.change(id, change);
+            // Two rows may exchange what tells them apart. All that are about to change step aside.
+            if !vacated && changed.as_ref().is_err_and(is_unique_violation) {
+                vacated = true;
+                for (change, former) in pairs() {
+                    if let (Change::Update { id, .. }, Some(_)) = (change, former) {
+                        self.statements.vacate.execute([id])?;
+                    }
+                }
+                changed = self.change(id, change);
+            }
+            changed?;
+            match what {
+                Happening::Expired => self.pending.expired += 1,
+                _ => self.pending.updated += 1,
+            }
+        }
+        for change in &changes.rows {
+            if let Change::Insert(row) = change {
+                self.insert(contact_id, row)?;
+            }
+        }
+        for (id, status) in &changes.targets {
+            self.write_target(*id, *status)?;
+        }
+        Ok(())
+    }
+
+    /// A row as it is now; `None`, and counted, if it must not be changed any more.
+    fn former(
+        &mut self,
+        contact_id: i64,
+        id: i64,
+        wanted: Option<&WantedRow>,
+    ) -> SqlResult<Option<Former>> {
+        let mut forms = TextForms::default();
+        let content = wanted.map(|row| forms.content(row, self.config, self.catalog));
+        let mut rows = self.statements.former.query([id])?;
+        let Some(row) = rows.next()? else {
+            self.pending.overtaken += 1;
+            return Ok(None);
+        };
+        let at = self.columns.len();
+        let is_ours = integer(row, at + 1)? == Some(contact_id);
+        if !Status::of(text(row, at)?).is_owned() || !is_ours {
+            self.pending.overtaken += 1;
+            return Ok(None);
+        }
+        let why =
+            content.map_or(Ok(String::new()), |content| differences(row, at + 2, &content))?;
+        Ok(Some(Former { values: old_values(row, &self.columns)?, why }))
+    }
+
+    fn record(
+        &mut self,
+        contact_id: i64,
+        schedule_id: i64,
+        what: Happening,
+        why: &str,
+        values: &str,
+    ) -> SqlResult<()> {
+        let chain = self.chain.as_mut().expect("a transaction is open");
+        chain.append(
+            &mut self.statements.history,
+            &Entry {
+                run_id: &self.run_id,
+                schedule_id,
+                contact_id: Some(contact_id),
+                what,
+                why,
+                old_values: values,
+                recorded_at: &self.now,
+            },
+        )
+    }
+
+    /// Changes a row in place.
+    fn change(&mut self, id: i64, change: &Change) -> SqlResult<usize> {
+        match change {
+            Change::Update { row, .. } => {
+                let mut text = TextForms::default();
+                let content = text.content(row, self.config, self.catalog);
+                let update = &mut self.statements.update;
+                for (at, value) in (UPDATE_FIRST..).zip(content) {
+                    update.raw_bind_parameter(at, Bound(value))?;
+                }
+                update.raw_bind_parameter(1, id)?;
+                update.raw_execute()
+            }
+            Change::Expire { .. } => {
+                let reason = SkipReason::Expired.text(self.config);
+                self.statements.expire.execute((id, reason, &self.run_id, &self.now))
+            }
+            Change::LowerCase { .. } => {
+                self.statements.lower_case.execute((id, &self.run_id, &self.now))
+            }
+            Change::Insert(_) | Change::Delete { .. } => Ok(0),
+        }
+    }
+
+    fn insert(&mut self, contact_id: i64, row: &WantedRow) -> SqlResult<()> {
+        let mut text = TextForms::default();
+        let content = text.content(row, self.config, self.catalog);
+        let insert = &mut self.statements.insert;
+        insert.raw_bind_parameter(1, contact_id)?;
+        for (at, value) in (INSERT_FIRST..).zip(content) {
+            insert.raw_bind_parameter(at, Bound(value))?;
+        }
+        insert.raw_execute()?;
+        self.pending.inserted += 1;
+        Ok(())
+    }
+
+    fn write_target(&mut self, target_id: i64, status: TargetStatus) -> SqlResult<()> {
+        let changed = self.statements.target.execute((target_id, status.text()))?;
+        self.pending.targets += changed as u64;
+        Ok(())
+    }
+}
+
+impl Drop for PlanWriter<'_> {
+    fn drop(&mut self) {
+        if self.chain.is_some() {
+            self.roll_back();
+        }
+    }
+}
+
+/// Columns at the end of the statement that reads a former row: status, contact, and
+/// [`PLANNED_COLUMNS`].
+const EXTRA_COLUMNS: usize = 2 + PLANNED_COLUMNS.len();
+
+// Places of parameters: those that differ from row to row begin here, those that are the same for
+// the whole run come after them.
+const INSERT_FIRST: usize = 2;
+const INSERT_CONSTANTS: usize = INSERT_FIRST + PLANNED_COLUMNS.len();
+const UPDATE_FIRST: usize = 2;
+const UPDATE_CONSTANTS: usize = UPDATE_FIRST + PLANNED_COLUMNS.len();
+
+impl<'d> Statements<'d> {
+    fn prepare(db: &'d Database) -> SqlResult<Self> {
+        let db = db.connection();
+        let planned = PLANNED_COLUMNS.join(", ");
+        let places = |first: usize, count: usize| {
+            (first..first + count).map(|at| format!("?{at}")).collect::<Vec<_>>().join(", ")
+        };
+        let assignments: Vec<String> = (UPDATE_FIRST..)
+            .zip(PLANNED_COLUMNS)
+            .map(|(at, name)| format!("{name} = ?{at}"))
+            .collect();
+        Ok(Self {
+            former: db.prepare(&format!(
+                "SELECT *, status, contact_id, {planned} FROM main.email_schedules WHERE id = ?1"
+            ))?,
+            insert: db.prepare(&format!(
+                "INSERT INTO main.email_schedules
+                   (contact_id, {planned}, scheduler_run_id, created_at, updated_at)
+                 VALUES ({}, ?{INSERT_CONSTANTS}, ?{}, ?{})",
+                places(1, INSERT_CONSTANTS - 1),
+                INSERT_CONSTANTS + 1,
+                INSERT_CONSTANTS + 1,
+            ))?,
+            update: db.prepare(&format!(
+                "UPDATE main.email_schedules
+                 SET {}, scheduler_run_id = ?{UPDATE_CONSTANTS}, updated_at = ?{} WHERE id = ?1",
+                assignments.join(", "),
+                UPDATE_CONSTANTS + 1,
+            ))?,
+            expire: db.prepare(
+                "UPDATE main.email_schedules SET status = 'skipped', skip_reason = ?2,
+                   scheduler_run_id = ?3, updated_at = ?4 WHERE id = ?1",
+            )?,
+            lower_case: db.prepare(
+                "UPDATE main.email_schedules SET email_type = lower(email_type),
+                   scheduler_run_id = ?2, updated_at = ?3 WHERE id = ?1",
+            )?,
+            vacate: db
+                .prepare("UPDATE main.email_schedules SET event_year = NULL WHERE id = ?1")?,
+            delete: db.prepare("DELETE FROM main.email_schedules WHERE id = ?1")?,
+            history: Chain::prepare(db)?,
+            target: db.prepare(
+                "UPDATE main.contact_campaigns SET status = ?2
+                 WHERE id = ?1 AND status IS NOT 'sent'",
+            )?,
+            issue: db.prepare(
+                "INSERT INTO main.contact_issues (run_id, contact_id, field, reason)
+                 VALUES (?1, ?2, ?3, ?4)",
+            )?,
+        })
+    }
+
+    /// Bound once, not with every row.
+    fn bind_constants(&mut self, run_id: &str, now: &str) -> SqlResult<()> {
+        self.insert.raw_bind_parameter(INSERT_CONSTANTS, run_id)?;
+        self.insert.raw_bind_parameter(INSERT_CONSTANTS + 1, now)?;
+        self.update.raw_bind_parameter(UPDATE_CONSTANTS, run_id)?;
+        self.update.raw_bind_parameter(UPDATE_CONSTANTS + 1, now)
+    }
+}
+
+/// The texts of a row that do not stand anywhere else.
+#[derive(Debug, Default)]
+struct TextForms {
+    date: String,
+    reason: Option<String>,
+}
+
+impl TextForms {
+    fn content<'a>(
+        &'a mut self,
+        row: &'a WantedRow,
+        config: &'a PlanConfig,
+        catalog: &'a Catalog,
+    ) -> Content<'a> {
+        self.date.clear();
+        write_day(&mut self.date, row.date);
+        self.reason = row.skip.as_ref().map(|reason| reason.text(config).into_owned());
+        let text = |text: Option<&'a str>| text.map_or(ValueRef::Null, ValueRef::from);
+        let number = |number: Option<i64>| number.map_or(ValueRef::Null, ValueRef::Integer);
+        let kind = catalog.kind(row.kind);
+        let status = if row.skip.is_some() { "skipped" } else { "pre-scheduled" };
+        let sms_template = kind.sms_template.as_deref().filter(|_| row.sms);
+        [
+            text(Some(&kind.text)),
+            text(Some(&self.date)),
+            text(Some(&config.send_time)),
+            text(Some(status)),
+            text(self.reason.as_deref()),
+            number(Some(row.priority)),
+            number(row.instance_id),
+            text(kind.email_template.as_deref()),
+            text(sms_template),
+            number(row.event.year),
+            number(row.event.month),
+            number(row.event.day),
+            number(row.initial_id),
+            number(Some(row.shift_days.into())),
+            text(row.metadata.as_deref()),
+        ]
+    }
+}
+
+fn write_day(out: &mut String, day: Day) {
+    write!(out, "{day}").expect("a String takes everything");
+}
+
+/// A value to bind.
+struct Bound<'a>(ValueRef<'a>);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> SqlResult<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(self.0))
+    }
+}
+
+/// Which columns of a row, from column `first` on in the order of [`PLANNED_COLUMNS`], get another
+/// value.
+fn differences(row: &Row<'_>, first: usize, content: &Content<'_>) -> SqlResult<String> {
+    let mut changed = Vec::new();
+    for ((at, name), value) in (first..).zip(PLANNED_COLUMNS).zip(content) {
+        if row.get_ref(at)? != *value {
+            changed.push(name);
+        }
+    }
+    Ok(format!("changed: {}", changed.join(", ")))
+}
+
+fn is_unique_violation(error: &rusqlite::Error) -> bool {
+    error
+        .sqlite_error()
+        .is_some_and(|failure| failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
+}
