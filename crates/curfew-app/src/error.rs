@@ -29,6 +29,12 @@ pub enum Error {
     /// Contacts could not be imported.
     #[error(transparent)]
     Import(#[from] crate::import::ImportError),
+    /// The sample organization could not be made.
+    #[error(transparent)]
+    Sample(#[from] crate::sample::SampleError),
+    /// The organization could not be made.
+    #[error(transparent)]
+    Generate(#[from] crate::generate::GenerateError),
     /// A file of rules has bad lines.
     #[error(transparent)]
     Rules(#[from] crate::rules::RulesError),
@@ -96,7 +102,7 @@ impl Error {
     pub fn fault(&self) -> Fault {
         use curfew_store::{StoreError as Store, contacts::ContactsError};
 
-        use crate::import::ImportError;
+        use crate::{generate::GenerateError, import::ImportError, sample::SampleError};
         match self {
             Self::Config(_)
             | Self::Rules(_)
@@ -118,13 +124,18 @@ impl Error {
                 | Store::NoSuchRun { .. }
                 | Store::SameFile { .. },
             ) => Fault::Input,
-            Self::Import(ImportError::Database(error)) => match error {
+            Self::Import(ImportError::Database(error))
+            | Self::Sample(SampleError::Database(error))
+            | Self::Generate(GenerateError::Database(error)) => match error {
                 ContactsError::Exists { .. }
                 | ContactsError::NotADatabase { .. }
                 | ContactsError::NotATable { .. } => Fault::Input,
                 _ => Fault::Failure,
             },
-            Self::Import(_) => Fault::Input,
+            Self::Import(_) | Self::Generate(_) | Self::Sample(SampleError::Exists { .. }) => {
+                Fault::Input
+            }
+            Self::Sample(_) => Fault::Failure,
             Self::Store(_) | Self::Sink(_) | Self::ChangedMeanwhile { .. } | Self::File { .. } => {
                 Fault::Failure
             }

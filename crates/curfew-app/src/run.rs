@@ -40,6 +40,17 @@ pub struct RunRequest {
     pub backup: bool,
 }
 
+impl RunRequest {
+    /// A run with a backup before its first change, on all cores.
+    pub fn new(
+        database: impl Into<PathBuf>,
+        config: Config,
+        today: Option<jiff::civil::Date>,
+    ) -> Self {
+        Self { database: database.into(), config, today, threads: None, backup: true }
+    }
+}
+
 /// What a run did, or would do. Its JSON form is documented in `docs/json.md`.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {

@@ -38,6 +38,9 @@ const MORE_WITH_RULES: usize = 8;
 /// Contacts that something is wrong with in the database have ids from here on.
 const FIRST_DIRTY_ID: i64 = 9001;
 
+/// The contact of the file whose states differ.
+const EXPLAINED_ID: i64 = 8012;
+
 /// What was made of a folder.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -52,6 +55,9 @@ pub struct Sample {
     pub dirty: u64,
     /// Messages of the last year in the database.
     pub sent: u64,
+    /// The id of a contact whose plan has much to explain: the ZIP code is in California, the stored
+    /// state is Nevada, and the rules of both apply.
+    pub explained: i64,
 }
 
 /// Why there is no sample.
@@ -100,7 +106,7 @@ pub fn write_folder(folder: &Path, today: Today) -> Result<Sample, SampleError> 
     let dirty = organization.write_dirty(&mut writer)?;
     let sent = organization.write_history(&mut writer)?;
     writer.finish()?;
-    Ok(Sample { contacts, database, import, dirty, sent })
+    Ok(Sample { contacts, database, import, dirty, sent, explained: EXPLAINED_ID })
 }
 
 /// Makes a database with the contacts and the messages of a folder's, without an import.

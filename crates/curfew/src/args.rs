@@ -461,6 +461,18 @@ pub(crate) struct GenerateArgs {
     /// The SQLite file to make; it must not exist.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Also make campaign types, instances and targets.
+    #[arg(long)]
+    pub(crate) campaigns: bool,
+    /// Also make the messages sent in the year before 2026-11-20.
+    #[arg(long)]
+    pub(crate) history: bool,
+    /// Also make clicks and answers; needs --history.
+    #[arg(long, requires = "history")]
+    pub(crate) clicks: bool,
+    /// Print what was made as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Reads a date as the command line takes it: a real day, nothing else.

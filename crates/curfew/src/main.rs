@@ -42,8 +42,8 @@ fn main() -> ExitCode {
         Command::Audit(args) => commands::audit::run(args),
         Command::Runs(args) => commands::runs::run(args),
         Command::Status(args) => commands::status::run(args),
-        Command::Demo(_) => Ok(Ending::Done),
-        Command::Generate(_) => Ok(Ending::Done),
+        Command::Demo(args) => commands::demo::run(args),
+        Command::Generate(args) => commands::generate::run(args),
     };
     match result {
         Ok(Ending::Done) => ExitCode::SUCCESS,

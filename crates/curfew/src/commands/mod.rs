@@ -3,7 +3,9 @@
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod config;
+pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod plan;
 pub(crate) mod rules;
