@@ -194,7 +194,7 @@ fn restore_from(
         let time = at.to_zoned(TimeZone::UTC).strftime(TIME_FORMAT);
         let aside = with_ending(database, &format!(".replaced-{time}Z"));
         let kept_aside = replace(database, &incoming, &aside, wait_max)?;
-        Ok(Restored { database: Copied { path: database.clone(), ..copied }, kept_aside })
+        Ok(Restored { database: Copied { path: database.to_owned(), ..copied }, kept_aside })
     });
     if replaced.is_err() {
         remove_copy(&incoming);
