@@ -6,6 +6,7 @@ pub mod backup;
 pub mod config;
 mod error;
 pub mod explain;
+pub mod generate;
 pub mod import;
 mod progress;
 pub mod rules;

@@ -1,17 +1,24 @@
 //! Campaigns as the database has them (SPEC section 7).
 
+mod edit;
+mod log;
+mod record;
+mod target;
+
 use std::{collections::BTreeMap, fmt};
 
 use curfew_engine::{Campaign, Catalog, DateError, Day};
-use rusqlite::{Connection, Row, types::ValueRef};
+use rusqlite::types::ValueRef;
 use serde_json::Value;
 
-use crate::{
-    Database, StoreError,
-    cell::{owned, text},
-    json,
-    schema::{Table, quote},
+use self::record::{Fields, Records};
+pub use self::{
+    edit::{CampaignEditor, CampaignError, InstanceFields, Removal, TypeFields},
+    log::{CampaignChange, LogEntry},
+    record::{CampaignSettings, InstanceRecord, TypeRecord},
+    target::{NewTarget, TargetOutcome, TargetRecord},
 };
+use crate::{Database, StoreError, json};
 
 /// Something wrong with a campaign instance, because of which it does not take part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,12 +83,25 @@ impl Database {
     /// An instance with a problem is among them, but not active, so that its rows are recognized;
     /// one without a type is not. A database that was never migrated has no campaigns.
     pub fn campaigns(&self) -> Result<(Vec<Campaign>, Vec<ConfigurationProblem>), StoreError> {
-        read(self.connection()).map_err(|error| self.fail("read the campaigns", error))
+        self.campaigns_with(&CampaignSettings::default())
+    }
+
+    /// The campaigns as [`Database::campaigns`] gives them once these settings have been applied
+    /// with [`Database::apply_campaign_settings`]. Nothing is written, so that a dry run says what
+    /// a run does.
+    pub fn campaigns_with(
+        &self,
+        settings: &CampaignSettings,
+    ) -> Result<(Vec<Campaign>, Vec<ConfigurationProblem>), StoreError> {
+        let mut records = Records::read(self.connection())
+            .map_err(|error| self.fail("read the campaigns", error))?;
+        records.overlay(settings);
+        Ok(resolve(&records))
     }
 }
 
 /// What is set for a type, and may be set for an instance.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Settings {
     respects_windows: Option<bool>,
     follow_ups: Option<bool>,
@@ -96,32 +116,14 @@ struct CampaignType {
     active: Result<Option<bool>, Flaw>,
 }
 
-type Read = rusqlite::Result<(Vec<Campaign>, Vec<ConfigurationProblem>)>;
-
-fn read(db: &Connection) -> Read {
+/// The campaigns of these records, and what is wrong with them.
+fn resolve(records: &Records) -> (Vec<Campaign>, Vec<ConfigurationProblem>) {
     let (mut campaigns, mut problems) = (Vec::new(), Vec::new());
-    let Some(table) = Table::read(db, "campaign_instances")? else {
-        return Ok((campaigns, problems));
-    };
-    let types = read_types(db)?;
-    let columns = [
-        "id",
-        "instance_name",
-        "campaign_type",
-        "email_template",
-        "sms_template",
-        "active_start_date",
-        "active_end_date",
-        "metadata",
-    ]
-    .map(|name| table.expression(name))
-    .join(", ");
-    let sql = format!("SELECT {columns} FROM main.{} ORDER BY 1", quote(&table.name));
-    let mut statement = db.prepare(&sql)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let ValueRef::Integer(instance_id) = row.get_ref(0)? else { continue };
-        let instance_name = owned(row, 1)?.unwrap_or_default();
+    let types: BTreeMap<&str, CampaignType> =
+        records.types.iter().map(|(name, fields)| (name.as_str(), campaign_type(fields))).collect();
+    for (&instance_id, fields) in &records.instances {
+        let text = |field| fields.text(field).map(ToOwned::to_owned);
+        let instance_name = text("instance_name").unwrap_or_default();
         let mut report = |flaw| {
             let instance_name = instance_name.clone();
             problems.push(ConfigurationProblem { instance_id, instance_name, flaw });
@@ -130,18 +132,18 @@ fn read(db: &Connection) -> Read {
             report(Flaw::TooMany);
             continue;
         }
-        let campaign_type = owned(row, 2)?.unwrap_or_default();
-        let Some(of_type) = types.get(&campaign_type) else {
+        let campaign_type = text("campaign_type").unwrap_or_default();
+        let Some(of_type) = types.get(campaign_type.as_str()) else {
             report(Flaw::UnknownType { campaign_type });
             continue;
         };
         let mut flaws = Vec::new();
-        let own = sound(overrides(text(row, 7)?), &mut flaws);
+        let own = sound(overrides(fields.text("metadata")), &mut flaws);
         let of_all = sound(of_type.settings.clone(), &mut flaws);
         let active = sound(of_type.active.clone(), &mut flaws).unwrap_or(true);
         let targets_all = sound(of_type.targets_all.clone(), &mut flaws).unwrap_or(false);
-        let active_start = sound(date(row, 5, "active_start_date")?, &mut flaws);
-        let active_end = sound(date(row, 6, "active_end_date")?, &mut flaws);
+        let active_start = sound(date(fields, "active_start_date"), &mut flaws);
+        let active_end = sound(date(fields, "active_end_date"), &mut flaws);
         if flaws.is_empty() && targets_all && active_start.is_none() {
             flaws.push(Flaw::StartMissing);
         }
@@ -151,8 +153,8 @@ fn read(db: &Connection) -> Read {
             instance_id,
             campaign_type,
             name: instance_name,
-            email_template: owned(row, 3)?,
-            sms_template: owned(row, 4)?,
+            email_template: text("email_template"),
+            sms_template: text("sms_template"),
             active_start,
             active_end,
             active: active && is_sound,
@@ -163,7 +165,7 @@ fn read(db: &Connection) -> Read {
             priority: own.priority.or(of_all.priority).unwrap_or(10),
         });
     }
-    Ok((campaigns, problems))
+    (campaigns, problems)
 }
 
 /// The value, or what stands for none, with the flaw put on the list.
@@ -174,38 +176,20 @@ fn sound<T: Default>(value: Result<T, Flaw>, flaws: &mut Vec<Flaw>) -> T {
     })
 }
 
-fn read_types(db: &Connection) -> rusqlite::Result<BTreeMap<String, CampaignType>> {
-    let Some(table) = Table::read(db, "campaign_types")? else { return Ok(BTreeMap::new()) };
-    let columns = [
-        "name",
-        "respect_exclusion_windows",
-        "enable_followups",
-        "days_before_event",
-        "priority",
-        "target_all_contacts",
-        "active",
-    ]
-    .map(|name| table.expression(name))
-    .join(", ");
-    let mut statement =
-        db.prepare(&format!("SELECT {columns} FROM main.{}", quote(&table.name)))?;
-    let types = statement.query_map([], |row| {
-        let settings = || {
-            Ok(Settings {
-                respects_windows: flag(row, 1, RESPECTS_WINDOWS)?,
-                follow_ups: flag(row, 2, FOLLOW_UPS)?,
-                days_before_event: days(number(row, 3, DAYS_BEFORE)?)?,
-                priority: number(row, 4, PRIORITY)?,
-            })
-        };
-        let of_type = CampaignType {
-            settings: settings(),
-            targets_all: flag(row, 5, "target_all_contacts"),
-            active: flag(row, 6, "active"),
-        };
-        Ok((owned(row, 0)?.unwrap_or_default(), of_type))
-    })?;
-    types.collect()
+fn campaign_type(fields: &Fields) -> CampaignType {
+    let settings = || {
+        Ok(Settings {
+            respects_windows: flag(fields, RESPECTS_WINDOWS)?,
+            follow_ups: flag(fields, FOLLOW_UPS)?,
+            days_before_event: days(number(fields, DAYS_BEFORE)?)?,
+            priority: number(fields, PRIORITY)?,
+        })
+    };
+    CampaignType {
+        settings: settings(),
+        targets_all: flag(fields, "target_all_contacts"),
+        active: flag(fields, "active"),
+    }
 }
 
 const RESPECTS_WINDOWS: &str = "respect_exclusion_windows";
@@ -246,6 +230,11 @@ fn overrides(metadata: Option<&str>) -> Result<Settings, Flaw> {
     })
 }
 
+/// Whether two texts of metadata set the same.
+fn overrides_same(one: Option<&str>, other: Option<&str>) -> bool {
+    matches!((overrides(one), overrides(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// More days than this from an ideal date to its trigger would leave the calendar.
 const DAYS_MAX: i64 = 36_500;
 
@@ -259,36 +248,31 @@ fn days(number: Option<i64>) -> Result<Option<i32>, Flaw> {
     }
 }
 
-fn flag(row: &Row<'_>, at: usize, setting: &'static str) -> Result<Option<bool>, Flaw> {
-    let flaw = Flaw::Setting { setting, expected: A_FLAG };
-    match row.get_ref(at) {
-        Ok(ValueRef::Null) => Ok(None),
-        Ok(ValueRef::Integer(number)) => Ok(Some(number != 0)),
-        Ok(ValueRef::Text(text)) if text.eq_ignore_ascii_case(b"true") => Ok(Some(true)),
-        Ok(ValueRef::Text(text)) if text.eq_ignore_ascii_case(b"false") => Ok(Some(false)),
-        _ => Err(flaw),
+fn flag(fields: &Fields, setting: &'static str) -> Result<Option<bool>, Flaw> {
+    match fields.get(setting) {
+        ValueRef::Null => Ok(None),
+        ValueRef::Integer(number) => Ok(Some(number != 0)),
+        ValueRef::Text(text) if text.eq_ignore_ascii_case(b"true") => Ok(Some(true)),
+        ValueRef::Text(text) if text.eq_ignore_ascii_case(b"false") => Ok(Some(false)),
+        _ => Err(Flaw::Setting { setting, expected: A_FLAG }),
     }
 }
 
-fn number(row: &Row<'_>, at: usize, setting: &'static str) -> Result<Option<i64>, Flaw> {
-    match row.get_ref(at) {
-        Ok(ValueRef::Null) => Ok(None),
-        Ok(ValueRef::Integer(number)) => Ok(Some(number)),
+fn number(fields: &Fields, setting: &'static str) -> Result<Option<i64>, Flaw> {
+    match fields.get(setting) {
+        ValueRef::Null => Ok(None),
+        ValueRef::Integer(number) => Ok(Some(number)),
         _ => Err(Flaw::Setting { setting, expected: A_NUMBER }),
     }
 }
 
-fn date(
-    row: &Row<'_>,
-    at: usize,
-    column: &'static str,
-) -> rusqlite::Result<Result<Option<Day>, Flaw>> {
-    let day = match row.get_ref(at)? {
+fn date(fields: &Fields, column: &'static str) -> Result<Option<Day>, Flaw> {
+    let day = match fields.get(column) {
         ValueRef::Null | ValueRef::Text(b"") => Ok(None),
         ValueRef::Text(bytes) => {
             std::str::from_utf8(bytes).map_or(Err(DateError::Malformed), Day::parse).map(Some)
         }
         _ => Err(DateError::Malformed),
     };
-    Ok(day.map_err(|error| Flaw::Date { column, error }))
+    day.map_err(|error| Flaw::Date { column, error })
 }

@@ -24,7 +24,11 @@ mod scan;
 mod schema;
 mod writer;
 
-pub use campaigns::{ConfigurationProblem, Flaw};
+pub use campaigns::{
+    CampaignChange, CampaignEditor, CampaignError, CampaignSettings, ConfigurationProblem, Flaw,
+    InstanceFields, InstanceRecord, LogEntry, NewTarget, Removal, TargetOutcome, TargetRecord,
+    TypeFields, TypeRecord,
+};
 pub use checksum::{Checked, Checksum};
 pub use config_versions::ConfigVersion;
 pub use database::{Access, BUSY_WAIT, Database, Snapshot};

@@ -96,7 +96,7 @@ mod tests {
         let retry = Retry {
             attempts_max: 8,
             first_pause: Duration::from_millis(100),
-            pause_max: Duration::from_millis(1000),
+            pause_max: Duration::from_secs(1),
         };
         for seed in 0..1000 {
             let longest = [100, 200, 400, 800, 1000, 1000, 1000];

@@ -1,7 +1,7 @@
-use curfew_engine::{Campaign, Day};
+use curfew_engine::Campaign;
 use curfew_store::{Access, Database};
 
-use crate::fixture::{CONTACTS, Folder, NOW, read_write};
+use crate::fixture::{CONTACTS, Folder, NOW, day, read_write};
 
 const TYPES: &str = "
 CREATE TABLE campaign_types (name TEXT PRIMARY KEY, respect_exclusion_windows BOOLEAN,
@@ -25,10 +25,6 @@ fn read(instances: &str) -> (Vec<Campaign>, Vec<String>) {
     let db = Database::open(folder.file(&sql), Access::ReadOnly).unwrap();
     let (campaigns, problems) = db.campaigns().unwrap();
     (campaigns, problems.iter().map(ToString::to_string).collect())
-}
-
-fn day(text: &str) -> Option<Day> {
-    Some(Day::parse(text).unwrap())
 }
 
 #[test]
@@ -63,8 +59,8 @@ fn an_instance_has_the_settings_of_its_type_and_its_metadata_overrides_them() {
         name: "Spring".to_owned(),
         email_template: Some("spring".to_owned()),
         sms_template: None,
-        active_start: day("2026-02-01"),
-        active_end: day("2026-03-31"),
+        active_start: Some(day("2026-02-01")),
+        active_end: Some(day("2026-03-31")),
         respects_windows: true,
         follow_ups: false,
         days_before_event: 14,
@@ -77,7 +73,7 @@ fn an_instance_has_the_settings_of_its_type_and_its_metadata_overrides_them() {
         name: "All".to_owned(),
         email_template: None,
         sms_template: None,
-        active_start: day("2026-01-01"),
+        active_start: Some(day("2026-01-01")),
         follow_ups: true,
         days_before_event: -3,
         targets_all: true,
