@@ -175,7 +175,9 @@ pub fn restore_waiting(
     let restored = restore_from(backup, database, at, wait_max);
     // Nobody else writes to it while its log is empty.
     if wal_is_empty(backup) {
-        left_by_reading.iter().for_each(|path| drop(fs::remove_file(path)));
+        for path in left_by_reading {
+            let _ = fs::remove_file(path);
+        }
     }
     restored
 }
