@@ -26,6 +26,9 @@ pub enum Error {
         /// The id that was asked for.
         contact_id: i64,
     },
+    /// A campaign could not be changed.
+    #[error(transparent)]
+    Campaign(#[from] curfew_store::CampaignError),
     /// Contacts could not be imported.
     #[error(transparent)]
     Import(#[from] crate::import::ImportError),
@@ -65,7 +68,7 @@ pub enum Fault {
 impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
-        use curfew_store::{StoreError as Store, contacts::ContactsError};
+        use curfew_store::{CampaignError, StoreError as Store, contacts::ContactsError};
 
         use crate::import::ImportError;
         match self {
@@ -92,6 +95,8 @@ impl Error {
                 _ => Fault::Failure,
             },
             Self::Import(_) => Fault::Input,
+            Self::Campaign(CampaignError::Store(_)) => Fault::Failure,
+            Self::Campaign(_) => Fault::Input,
             Self::Store(_) | Self::Sink(_) | Self::ChangedMeanwhile { .. } | Self::File { .. } => {
                 Fault::Failure
             }

@@ -1,6 +1,7 @@
 //! Use cases: run, plan, explain, import, demo, configuration. Owns the clock and the configuration
 //! file.
 
+pub mod campaigns;
 pub mod config;
 mod error;
 pub mod explain;

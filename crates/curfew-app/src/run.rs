@@ -17,7 +17,7 @@ use curfew_store::{
 use serde::Serialize;
 
 use crate::{
-    Error, Progress, Stage,
+    Error, Progress, Stage, campaigns,
     config::Config,
     explain::{Explanation, explain as tell},
     scan::{Census, balance, survey},
@@ -202,7 +202,8 @@ impl Setting {
         let threads = request.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
-        let (campaigns, problems) = database.campaigns()?;
+        let (campaigns, problems) =
+            database.campaigns_with(&campaigns::settings(&request.config))?;
         Ok(Self {
             today,
             threads,
@@ -252,6 +253,11 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
     let mut database = Database::open(&request.database, Access::ReadWrite)?;
     let _lock = RunLock::acquire(&request.database, "curfew run", &started_at)?;
     database.migrate(&started_at)?;
+    database.apply_campaign_settings(
+        &campaigns::settings(&request.config),
+        campaigns::CONFIGURATION,
+        &started_at,
+    )?;
     database.fail_abandoned_runs(&started_at)?;
     let setting = Setting::new(request, &database)?;
 

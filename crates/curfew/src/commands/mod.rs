@@ -1,5 +1,6 @@
 //! One module for each command.
 
+pub(crate) mod campaign;
 pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod plan;
