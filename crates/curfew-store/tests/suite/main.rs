@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod campaign_edits;
 mod campaigns;
 mod fixture;
 mod history;
