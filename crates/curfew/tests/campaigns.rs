@@ -111,7 +111,7 @@ fn a_campaign_goes_from_nothing_to_planned() {
         .database()
         .query_row(
             "SELECT scheduled_send_date, status FROM email_schedules
-             WHERE email_type = 'rate_increase' AND campaign_instance_id = 1 AND contact_id = 1",
+             WHERE email_type = 'campaign_rate_increase' AND campaign_instance_id = 1 AND contact_id = 1",
             [],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
@@ -327,12 +327,12 @@ fn a_dry_run_with_configured_campaigns_says_the_same_as_the_run() {
     let dry = report(&format!("{run} --dry-run"));
     assert_eq!(office.count(log), before, "a dry run writes nothing");
     let wet = report(&run);
-    assert_eq!(wet["messages"]["blast"]["planned"], 3);
-    for part in ["contacts", "messages", "rows", "volume", "problems", "targets_changed"] {
+    assert_eq!(wet["messages"]["campaign_blast"]["planned"], 3);
+    for part in ["contacts", "messages", "rows", "volume", "problems"] {
         assert_eq!(dry[part], wet[part], "{part}");
     }
     let date = "SELECT count(*) FROM email_schedules
-                WHERE email_type = 'rate_increase' AND scheduled_send_date = '2027-01-11'";
+                WHERE email_type = 'campaign_rate_increase' AND scheduled_send_date = '2027-01-11'";
     assert_eq!(office.count(date), 1);
     let after = office.count(log);
     assert!(after > before);
