@@ -26,6 +26,9 @@ pub enum Error {
         /// The id that was asked for.
         contact_id: i64,
     },
+    /// A campaign could not be changed.
+    #[error(transparent)]
+    Campaign(#[from] curfew_store::CampaignError),
     /// Contacts could not be imported.
     #[error(transparent)]
     Import(#[from] crate::import::ImportError),
@@ -100,7 +103,7 @@ pub enum Fault {
 impl Error {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
-        use curfew_store::{StoreError as Store, contacts::ContactsError};
+        use curfew_store::{CampaignError, StoreError as Store, contacts::ContactsError};
 
         use crate::{generate::GenerateError, import::ImportError, sample::SampleError};
         match self {
@@ -135,7 +138,8 @@ impl Error {
             Self::Import(_) | Self::Generate(_) | Self::Sample(SampleError::Exists { .. }) => {
                 Fault::Input
             }
-            Self::Sample(_) => Fault::Failure,
+            Self::Campaign(CampaignError::Store(_)) | Self::Sample(_) => Fault::Failure,
+            Self::Campaign(_) => Fault::Input,
             Self::Store(_) | Self::Sink(_) | Self::ChangedMeanwhile { .. } | Self::File { .. } => {
                 Fault::Failure
             }

@@ -9,6 +9,7 @@ mod cells;
 mod header;
 mod records;
 mod report;
+pub mod targets;
 
 use std::{
     fs::File,
@@ -130,6 +131,16 @@ pub enum ImportError {
         names.join(", ")
     )]
     NoIdentity {
+        /// What the first line says.
+        names: Vec<String>,
+    },
+    /// The columns of a file of targets cannot be made out.
+    #[error(
+        "the file needs a column `trigger_date` and one of `contact_id` and `email`, each once; its \
+         first line reads: {}",
+        names.join(", ")
+    )]
+    NoTargetColumns {
         /// What the first line says.
         names: Vec<String>,
     },

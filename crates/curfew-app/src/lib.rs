@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod backup;
+pub mod campaigns;
 pub mod config;
 mod error;
 pub mod explain;

@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::{
     Error, Progress, Stage,
     backup::{BackupReport, Precaution},
+    campaigns,
     config::Config,
     explain::{Explanation, explain as tell},
     scan::{Census, balance, survey},
@@ -219,7 +220,8 @@ impl Setting {
         let threads = request.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
-        let (campaigns, problems) = database.campaigns()?;
+        let (campaigns, problems) =
+            database.campaigns_with(&campaigns::settings(&request.config))?;
         Ok(Self {
             today,
             threads,
@@ -273,6 +275,11 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
         precaution.take(&database)?;
     }
     database.migrate(&started_at)?;
+    database.apply_campaign_settings(
+        &campaigns::settings(&request.config),
+        campaigns::CONFIGURATION,
+        &started_at,
+    )?;
     database.fail_abandoned_runs(&started_at)?;
     let setting = Setting::new(request, &database)?;
 

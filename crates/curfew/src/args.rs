@@ -1,5 +1,7 @@
 //! The arguments of all commands.
 
+pub(crate) mod campaign;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -52,6 +54,17 @@ Examples:
 
 Exit code 1: good lines went in, but some lines were rejected.")]
     Import(ImportArgs),
+    /// Manage campaigns: types, instances, targets, and the log of changes.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  curfew campaign type add rate_increase --db agency.db --days-before-event 14
+  curfew campaign instance add \"May 2027\" --db agency.db --campaign-type rate_increase
+  curfew campaign target import targets.csv --db agency.db --instance \"May 2027\"
+  curfew campaign log --db agency.db"
+    )]
+    Campaign(campaign::CampaignCommand),
     /// Show the exclusion rules in force, or check a file of rules.
     #[command(after_help = "\
 Examples:

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(args),
         Command::Explain(args) => commands::explain::run(args),
         Command::Import(args) => commands::import::run(args),
+        Command::Campaign(command) => commands::campaign::run(command),
         Command::Rules(args) => commands::rules::run(args),
         Command::Backup(args) => commands::backup::run(args),
         Command::Restore(args) => commands::backup::restore(args),

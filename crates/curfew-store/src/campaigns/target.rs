@@ -218,17 +218,16 @@ impl CampaignEditor<'_> {
         }
     }
 
-    /// Removes every target of an instance.
+    /// Removes every target of an instance, of which no message is committed.
     pub(super) fn remove_all_targets(&mut self, instance_id: i64) -> Result<(), CampaignError> {
-        let mut contacts: Vec<i64> = self
-            .database
-            .campaign_targets(Some(instance_id))?
-            .into_iter()
-            .map(|target| target.contact_id)
-            .collect();
-        contacts.dedup();
-        for contact_id in contacts {
-            self.remove_target(instance_id, contact_id, None)?;
+        let targets = self.database.campaign_targets(Some(instance_id))?;
+        self.execute(
+            "DELETE FROM main.contact_campaigns WHERE campaign_instance_id = ?1",
+            [instance_id],
+        )?;
+        for TargetRecord { contact_id, trigger_date, status, .. } in targets {
+            self.record(change(instance_id, contact_id, "trigger_date", trigger_date, None))?;
+            self.record(change(instance_id, contact_id, "status", status, None))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup;
+mod campaign_edits;
 mod campaigns;
 mod crash;
 mod fixture;

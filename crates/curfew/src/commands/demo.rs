@@ -16,8 +16,7 @@ const MONTHS: i32 = 3;
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Ending> {
     let config = Config::default();
     let today = today_or(args.today, &config)?;
-    let sample =
-        sample::write_folder(&args.directory, today).map_err(curfew_app::Error::from)?;
+    let sample = sample::write_folder(&args.directory, today).map_err(curfew_app::Error::from)?;
     output::print(&format!(
         "Made a sample organization: {} contacts from {}, {} more that other programs left in \
          disorder, and {} messages sent before, in {}\n\n",

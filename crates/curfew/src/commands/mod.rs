@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod campaign;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod explain;
