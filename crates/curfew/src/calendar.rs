@@ -73,6 +73,7 @@ mod tests {
                 23 12 24  · 25  · 26  · 27  · 28  · 29  ·
                 30  ·
 
-        "#]].assert_eq(&text);
+        "#]]
+        .assert_eq(&text);
     }
 }
