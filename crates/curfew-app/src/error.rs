@@ -102,6 +102,7 @@ pub enum Fault {
 
 impl Error {
     /// Whose fault it is.
+    #[expect(clippy::match_same_arms, reason = "grouped by where an error comes from")]
     pub fn fault(&self) -> Fault {
         use curfew_store::{CampaignError, StoreError as Store, contacts::ContactsError};
 

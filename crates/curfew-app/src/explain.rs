@@ -107,9 +107,14 @@ pub fn explain(
             Some(Standing::Invalid) => "invalid",
             None => "missing",
         },
-        issues: draft.issues.iter().map(|issue| teller.issue(issue)).collect(),
+        issues: draft.issues.iter().map(|issue| teller.issue(*issue)).collect(),
         states: contact
-            .map(|c| [Some(c.state), c.second_state].into_iter().flatten().map(|s| s.code()))
+            .map(|c| {
+                [Some(c.state), c.second_state]
+                    .into_iter()
+                    .flatten()
+                    .map(curfew_engine::State::code)
+            })
             .into_iter()
             .flatten()
             .collect(),
@@ -134,7 +139,7 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn issue(&self, issue: &Issue) -> String {
+    fn issue(&self, issue: Issue) -> String {
         let value = self.input.contact.as_ref().and_then(|contact| shown(contact, issue));
         match value {
             Some(value) => format!("{} {value} {issue}", issue.field),
@@ -385,7 +390,7 @@ impl Teller<'_> {
 }
 
 /// The value that an issue is about, as the database has it.
-fn shown(contact: &RawContact<'_>, issue: &Issue) -> Option<String> {
+fn shown(contact: &RawContact<'_>, issue: Issue) -> Option<String> {
     let value = match issue.field {
         curfew_engine::Field::Email => contact.email,
         curfew_engine::Field::ZipCode => contact.zip_code,

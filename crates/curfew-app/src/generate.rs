@@ -2,7 +2,7 @@
 //!
 //! The same seed gives the same bytes of the database file, with the same version of this program
 //! on every machine; and contact number 7 is the same person among ten and among ten million. The
-//! random numbers are those of ChaCha8 with one stream for each contact, see
+//! random numbers are those of `ChaCha8` with one stream for each contact, see
 //! [`rand_chacha`]: a published algorithm that can be entered at any contact.
 
 use std::path::PathBuf;

@@ -511,9 +511,9 @@ pub fn explain(
     let found = scanner.chosen(&[contact_id], |visited| match visited {
         Visited::Unreadable { .. } => ControlFlow::Continue(()),
         Visited::Contact(input) => {
-            planner.draft(&input, &mut draft);
+            planner.draft(input, &mut draft);
             let settled = balance.settled(contact_id);
-            ControlFlow::Break(tell(&planner, &input, &draft, settled, balance.limits()))
+            ControlFlow::Break(tell(&planner, input, &draft, settled, balance.limits()))
         }
     })?;
     match found {
@@ -545,8 +545,8 @@ fn each_change(
         while settled.next_if(|changed| changed.id < input.id).is_some() {}
         let settled: Option<Settled<'_>> =
             settled.next_if(|changed| changed.id == input.id).map(|changed| changed.settled);
-        planner.draft(&input, &mut draft);
-        let outcome = planner.changes(&input, &draft, settled, &mut changes);
+        planner.draft(input, &mut draft);
+        let outcome = planner.changes(input, &draft, settled, &mut changes);
         match use_changes(input.id, outcome.map(|()| &changes)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),

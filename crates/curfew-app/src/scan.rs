@@ -129,9 +129,9 @@ fn survey_range(
     let _: ControlFlow<()> = scanner.range(ids, |visited| {
         match visited {
             Visited::Contact(input) => {
-                planner.draft(&input, &mut draft);
-                census.look_at(&input, &draft);
-                ledger.add(planner, &draft, input.rows, planner.has_stale_targets(&input));
+                planner.draft(input, &mut draft);
+                census.look_at(input, &draft);
+                ledger.add(planner, &draft, input.rows, planner.has_stale_targets(input));
             }
             Visited::Unreadable { id, issue } => {
                 census.contacts += 1;

@@ -1,5 +1,7 @@
 //! The command as a user meets it: exit codes, what goes to stdout and what to stderr.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
