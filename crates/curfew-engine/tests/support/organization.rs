@@ -364,7 +364,7 @@ impl Organization {
             read.get_mut(&row.contact_id).expect("just added").rows.push(row.read(*id, reader));
         }
         for (id, target) in &self.targets {
-            let Some(campaign) = catalog.campaign_index(target.instance_id) else { continue };
+            let campaign = catalog.campaign_index(target.instance_id);
             of(&mut read, target.contact_id);
             let trigger: Result<Option<Day>, DateError> =
                 target.trigger.as_deref().map(Day::parse).transpose();
