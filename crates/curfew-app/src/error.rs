@@ -44,6 +44,35 @@ pub enum Error {
         /// The contact.
         contact_id: i64,
     },
+    /// No version of the configuration has this number.
+    #[error(
+        "there is no configuration version {version} in {}; `curfew config history` lists them",
+        database.display()
+    )]
+    NoSuchVersion {
+        /// The database.
+        database: PathBuf,
+        /// The number that was asked for.
+        version: i64,
+    },
+    /// No configuration is on record.
+    #[error(
+        "no configuration is on record in {}{}; every run records the one that it uses",
+        database.display(),
+        on.map(|date| format!(" for {date}")).unwrap_or_default()
+    )]
+    NoVersion {
+        /// The database.
+        database: PathBuf,
+        /// The day that was asked for.
+        on: Option<jiff::civil::Date>,
+    },
+    /// A version of the configuration was named, but not the database that it is in.
+    #[error("configuration version {version} is in a database; give it with --db")]
+    VersionWithoutDatabase {
+        /// The number that was asked for.
+        version: i64,
+    },
     /// A file could not be read or written.
     #[error("cannot {operation} {}: {cause}", path.display())]
     File {
@@ -76,6 +105,9 @@ impl Error {
             | Self::Rules(_)
             | Self::TodayOutOfRange { .. }
             | Self::NoSuchContact { .. }
+            | Self::NoSuchVersion { .. }
+            | Self::NoVersion { .. }
+            | Self::VersionWithoutDatabase { .. }
             | Self::Store(
                 Store::Missing { .. }
                 | Store::IsDirectory { .. }
@@ -86,7 +118,8 @@ impl Error {
                 | Store::ContactIdNotInteger { .. }
                 | Store::UnsupportedTable { .. }
                 | Store::Newer { .. }
-                | Store::NoSuchRun { .. },
+                | Store::NoSuchRun { .. }
+                | Store::SameFile { .. },
             ) => Fault::Input,
             Self::Import(ImportError::Database(error)) => match error {
                 ContactsError::Exists { .. }

@@ -17,10 +17,13 @@ use curfew_store::{
 use serde::Serialize;
 
 use crate::{
-    Error, Progress, Stage, campaigns,
+    Error, Progress, Stage,
+    backup::{BackupReport, Precaution},
+    campaigns,
     config::Config,
     explain::{Explanation, explain as tell},
     scan::{Census, balance, survey},
+    versions::login_name,
 };
 
 /// What a run is asked to do.
@@ -34,6 +37,8 @@ pub struct RunRequest {
     pub today: Option<jiff::civil::Date>,
     /// How many threads read and plan; `None`: one for each core.
     pub threads: Option<usize>,
+    /// Whether the database is backed up before anything of it is changed.
+    pub backup: bool,
 }
 
 /// What a run did, or would do. Its JSON form is documented in `docs/json.md`.
@@ -73,6 +78,8 @@ pub struct RunReport {
     pub refused: Vec<String>,
     /// What is wrong with campaigns, so that they are left out.
     pub problems: Vec<String>,
+    /// The backup that was made before the first change; absent if none was.
+    pub backup: Option<BackupReport>,
     /// Time taken in seconds.
     pub seconds: StageSeconds,
 }
@@ -252,30 +259,41 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
     let started_at = timestamp(now);
     let mut database = Database::open(&request.database, Access::ReadWrite)?;
     let _lock = RunLock::acquire(&request.database, "curfew run", &started_at)?;
+    let mut precaution = Precaution::new(&request.config, request.backup);
+    if !database.pending_migrations()?.is_empty() {
+        precaution.take(&database)?;
+    }
     database.migrate(&started_at)?;
-    database.apply_campaign_settings(
-        &campaigns::settings(&request.config),
-        campaigns::CONFIGURATION,
-        &started_at,
-    )?;
+    campaigns::apply(&database, &request.config, &started_at, || precaution.take(&database))?;
     database.fail_abandoned_runs(&started_at)?;
     let setting = Setting::new(request, &database)?;
 
+    let content = request.config.to_yaml();
+    let version = database.store_config(&content, login_name().as_deref(), &started_at)?;
     let run_id = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S%.6fZ"), std::process::id());
     database.start_run(&RunStart {
         run_id: &run_id,
         command: "run",
         today: setting.today.day,
         started_at: &started_at,
-        config_version_id: None,
+        config_version_id: Some(version),
         contacts_checksum: None,
         schedules_checksum: None,
     })?;
-    let result = plan_and_write(request, &database, &setting, &run_id, &started_at, progress);
+    let result = plan_and_write(
+        request,
+        &database,
+        &setting,
+        &mut precaution,
+        &run_id,
+        &started_at,
+        progress,
+    );
     let ended_at = timestamp(jiff::Timestamp::now());
     match result {
         Ok(mut report) => {
             report.seconds.total = start.elapsed().as_secs_f64();
+            report.backup = precaution.into_report();
             let counts = report.counts();
             database.complete_run(
                 &run_id,
@@ -300,6 +318,7 @@ fn plan_and_write(
     request: &RunRequest,
     database: &Database,
     setting: &Setting,
+    precaution: &mut Precaution<'_>,
     run_id: &str,
     now: &str,
     progress: &dyn Progress,
@@ -331,6 +350,9 @@ fn plan_and_write(
             }
             Ok(())
         })?;
+        if !contacts.is_empty() {
+            precaution.take(database)?;
+        }
         report.refused.append(&mut write_batch(&mut writer, &contacts)?);
         progress.advance(batch.len() as u64);
     }
@@ -412,7 +434,7 @@ fn write_patiently(
 }
 
 /// An instant as text, in UTC, to the second.
-fn timestamp(at: jiff::Timestamp) -> String {
+pub(crate) fn timestamp(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
@@ -557,6 +579,7 @@ fn report(
         rows_overtaken: 0,
         refused: Vec::new(),
         problems: setting.problems.clone(),
+        backup: None,
         seconds: seconds.clone(),
     }
 }

@@ -25,6 +25,7 @@ fn run_planner(threads: usize) -> impl FnMut(&Path, Date, &Path) {
             config: Config::load(config).unwrap(),
             today: Some(today),
             threads: Some(threads),
+            backup: false,
         };
         let report = run(&request, &NoProgress).unwrap();
         assert!(report.refused.is_empty(), "{:?}", report.refused);

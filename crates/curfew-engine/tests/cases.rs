@@ -30,6 +30,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+#[expect(clippy::needless_pass_by_value, reason = "the harness calls it so")]
 fn check(path: &Path, text: String) -> datatest_stable::Result<()> {
     let name = path.display().to_string();
     let case = case_file::read(&name, &text).map_err(|error| Failure(error.to_string()))?;

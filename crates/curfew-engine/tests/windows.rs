@@ -5,7 +5,7 @@ mod support;
 
 use curfew_engine::{
     Anniversary, Day, Exclusions, State, Today,
-    rule::{RuleKind, RuleTable},
+    rule::{RuleKind, RuleTable, default_table},
 };
 use support::{
     day,
@@ -23,7 +23,7 @@ fn all_birthdays() -> impl Iterator<Item = Day> {
 }
 
 fn first_of(year: i16) -> Day {
-    Day::from_ymd(year, 1, 1).unwrap()
+    Day::from_ymd(year, 1, 1).expect("a year of our times")
 }
 
 fn person(states: &[State], birth: Option<Day>, effective: Option<Day>) -> Person {
@@ -55,7 +55,8 @@ fn compare_years(
     );
     let marks = Marks::new(&windows, from - 400, to + 400);
     for year in years.0..=years.1 {
-        let today = Today::new(Day::from_ymd(year, 7, 1).unwrap()).unwrap();
+        let today = day(&format!("{year}-07-01"));
+        let today = Today::new(today).expect("a year of our times");
         let exclusions = Exclusions::new(
             table,
             states.iter().copied(),
@@ -102,7 +103,7 @@ struct Marks {
 
 impl Marks {
     fn new(windows: &[NaiveWindow], first: Day, last: Day) -> Self {
-        let mut marks = vec![false; usize::try_from(last - first + 1).unwrap()];
+        let mut marks = vec![false; usize::try_from(last - first + 1).expect("ascending")];
         for window in windows {
             let (from, to) = (Day::from_date(window.first), Day::from_date(window.last));
             for number in from.number()..=to.number() {
@@ -117,7 +118,7 @@ impl Marks {
     }
 
     fn is_marked(&self, day: Day) -> bool {
-        self.marks[usize::try_from(day - self.first).unwrap()]
+        self.marks[usize::try_from(day - self.first).expect("within the marks")]
     }
 
     /// First and last day of the closed period that holds `day`.
@@ -141,12 +142,17 @@ fn compare(table: &RuleTable, states: &[State], birth: Option<Day>, effective: O
 }
 
 fn state(code: &str) -> State {
-    State::from_code(code).unwrap()
+    State::from_code(code).expect("a state")
+}
+
+#[test]
+fn the_default_table_is_that_of_the_specification() {
+    assert_eq!(default_table(), rules::table(rules::DEFAULT_TABLE));
 }
 
 #[test]
 fn every_birthday_has_the_windows_of_the_default_table() {
-    let table = rules::default_table();
+    let table = default_table();
     for (state, list) in table.states() {
         if list.iter().any(|rule| matches!(rule.kind, RuleKind::EffectiveDate(_))) {
             continue;
@@ -159,7 +165,7 @@ fn every_birthday_has_the_windows_of_the_default_table() {
 
 #[test]
 fn every_effective_date_has_the_windows_of_missouri() {
-    let table = rules::default_table();
+    let table = default_table();
     for ahead in 0..366 {
         // Policies from before these years, and such as begin in the middle of them.
         compare(&table, &[state("MO")], None, Some(day("2012-01-01") + ahead));
@@ -169,7 +175,7 @@ fn every_effective_date_has_the_windows_of_missouri() {
 
 #[test]
 fn states_without_a_rule_are_open_on_every_day() {
-    let table = rules::default_table();
+    let table = default_table();
     let ruled = ["CA", "CT", "ID", "KY", "MA", "MD", "MO", "NV", "NY", "OK", "OR", "VA", "WA"];
     let found: Vec<&str> = table.states().map(|(state, _)| state.code()).collect();
     assert_eq!(found, ruled);
@@ -181,7 +187,7 @@ fn states_without_a_rule_are_open_on_every_day() {
 
 #[test]
 fn year_round_states_are_closed_on_every_day() {
-    let table = rules::default_table();
+    let table = default_table();
     for code in ["CT", "MA", "NY", "WA"] {
         for number in first_of(FIRST_YEAR).number()..first_of(LAST_YEAR + 1).number() {
             let on = Day::new(number);
@@ -196,7 +202,7 @@ fn year_round_states_are_closed_on_every_day() {
 
 #[test]
 fn the_rules_of_two_states_hold_together() {
-    let table = rules::default_table();
+    let table = default_table();
     let pairs =
         [("CA", "NV"), ("NV", "CA"), ("MO", "OR"), ("NY", "ID"), ("KY", "MO"), ("TX", "MD")];
     for (one, other) in pairs {
@@ -239,7 +245,7 @@ fn conditions_look_at_the_anchor() {
 #[test]
 fn windows_that_touch_or_overlap_are_one_period() {
     // With 362 days a window and its successor of the next year leave no open day, or one or two.
-    for days in [300, 301, 302] {
+    for days in [301, 302, 303] {
         let line = format!("TX: birthday -0..+{days}");
         let table = rules::table([line.as_str()]);
         for birth in ["1960-02-29", "1960-03-01", "1960-12-31"] {
@@ -253,8 +259,22 @@ fn windows_that_touch_or_overlap_are_one_period() {
 }
 
 #[test]
+fn a_period_without_an_end_has_none() {
+    // Two windows of 363 days each, half a year apart: no day is ever open.
+    let table = rules::table(["TX: birthday -0..+303", "TX: effective date -0..+303"]);
+    let today = Today::new(day("2026-01-05")).unwrap();
+    let (birth, effective) = (day("1960-01-01"), day("1960-07-01"));
+    let (birth, effective) = (Some(Anniversary::of(birth)), Some(Anniversary::of(effective)));
+    let exclusions = Exclusions::new(&table, [state("TX")], birth, effective, 60, today);
+    assert!(exclusions.excludes(today.day));
+    assert_eq!(exclusions.closed_period_start(today.day, today.day - 1100), None);
+    assert_eq!(exclusions.closed_period_end(today.day, today.day + 1100), None);
+    assert!(exclusions.period_ends(today.day - 31, today.day + 366).is_empty());
+}
+
+#[test]
 fn the_days_before_a_window_are_configurable() {
-    let table = rules::default_table();
+    let table = default_table();
     for pre_window_days in [0, 1, 59, 200] {
         for code in ["CA", "NV", "MO"] {
             let (birth, effective) = (Some(day("1960-02-29")), Some(day("2020-01-31")));
@@ -266,7 +286,7 @@ fn the_days_before_a_window_are_configurable() {
 
 #[test]
 fn a_century_without_a_leap_day_is_no_exception() {
-    let table = rules::default_table();
+    let table = default_table();
     for code in ["CA", "NV"] {
         compare_years(&table, &[state(code)], Some(day("2032-02-29")), None, 60, (2098, 2105));
     }
@@ -275,7 +295,7 @@ fn a_century_without_a_leap_day_is_no_exception() {
 /// A plan asks for days years away from its own: those answers come another way than near ones.
 #[test]
 fn days_far_from_the_plan_have_the_same_windows() {
-    let table = rules::default_table();
+    let table = default_table();
     let (birth, effective) = (Some(day("1960-02-29")), Some(day("2020-11-30")));
     for code in ["CA", "NV", "MO"] {
         let person = person(&[state(code)], birth, effective);

@@ -337,7 +337,8 @@ fn cannot_open(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen)
 }
 
-fn wal_is_empty(path: &Path) -> bool {
+/// Whether no log waits to be applied to the database.
+pub(crate) fn wal_is_empty(path: &Path) -> bool {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
     fs::metadata(wal).map_or(true, |found| found.len() == 0)

@@ -93,6 +93,18 @@ pub enum StoreError {
     /// The lock file cannot be made.
     #[error("the lock file {} cannot be used: {source}", .lock.display())]
     LockFile { lock: PathBuf, source: io::Error },
+    /// A file beside the database cannot be made, moved or removed.
+    #[error("cannot {doing} {}: {source}", .path.display())]
+    File { path: PathBuf, doing: &'static str, source: io::Error },
+    /// A copy has not as many rows as the original.
+    #[error(
+        "the copy of {} does not have the same rows; nothing was kept of it, try again",
+        .path.display()
+    )]
+    BadCopy { path: PathBuf },
+    /// A database was to be restored from itself.
+    #[error("{} is the database itself; give the path of a backup", .path.display())]
+    SameFile { path: PathBuf },
     /// Two clocks, two machines or two programs gave a run the same id.
     #[error("there is a run {run_id} already")]
     RunExists { run_id: String },

@@ -4,6 +4,8 @@
 //! takes the time of day as a text from its caller.
 #![deny(missing_docs)]
 
+pub mod audit;
+pub mod backup;
 mod campaigns;
 mod cell;
 mod checksum;

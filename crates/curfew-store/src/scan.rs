@@ -529,7 +529,7 @@ fn read_row(row: &Row<'_>, reader: &RowReader<'_>) -> SqlResult<ExistingRow> {
     }))
 }
 
-/// `None` for targets of unknown instances.
+/// `None` for a row without a usable id.
 fn read_target(row: &Row<'_>, catalog: &Catalog) -> SqlResult<Option<Target>> {
     let campaign = integer(row, 2)?.and_then(|instance| catalog.campaign_index(instance));
     let Some(id) = integer(row, 1)? else { return Ok(None) };

@@ -523,7 +523,7 @@ impl<'d> Statements<'d> {
                 UPDATE_CONSTANTS + 1,
             ))?,
             expire: db.prepare(
-                "UPDATE main.email_schedules SET status = 'skipped', skip_reason = ?2,
+                "UPDATE main.email_schedules SET email_type = lower(email_type), status = 'skipped', skip_reason = ?2,
                    scheduler_run_id = ?3, updated_at = ?4 WHERE id = ?1",
             )?,
             lower_case: db.prepare(

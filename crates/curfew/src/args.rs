@@ -72,6 +72,54 @@ Examples:
   curfew rules --config curfew.yaml
   curfew rules check curfew.yaml")]
     Rules(RulesArgs),
+    /// Copy a database while others read and write it, and remove its old backups.
+    #[command(after_help = "\
+Example:
+  curfew backup --db agency.db
+
+The copy goes into the folder `backup.directory` of the configuration, beside the database, and is
+checked. Every run that changes something makes one before.")]
+    Backup(BackupArgs),
+    /// Put a backup in the place of a database, which is kept beside it.
+    #[command(after_help = "\
+Example:
+  curfew restore --db agency.db backups/agency.db-20261120T060000.000Z.backup
+
+End the programs that use the database before, and start them again afterwards.")]
+    Restore(RestoreArgs),
+    /// Show, compare and check configurations: those that runs used, and files.
+    #[command(after_help = "\
+Examples:
+  curfew config show --db agency.db
+  curfew config history --db agency.db
+  curfew config diff 3 curfew.yaml --db agency.db
+  curfew config rollback 3 --db agency.db --to curfew.yaml
+  curfew config check curfew.yaml")]
+    Config(ConfigArgs),
+    /// Prove what was planned, changed and why.
+    #[command(after_help = "\
+Examples:
+  curfew audit verify --db agency.db
+  curfew audit show --db agency.db --contact 4711
+  curfew audit show --db agency.db --from 2026-11-01 --to 2026-11-30 --csv > november.csv
+  curfew audit plan --db agency.db --as-of 2026-11-15
+
+Exit code 1: `audit verify` found that the record was edited.")]
+    Audit(AuditArgs),
+    /// List the runs on record, or show one.
+    #[command(after_help = "\
+Examples:
+  curfew runs --db agency.db
+  curfew runs show 20261120T060000.123456Z-4711 --db agency.db")]
+    Runs(RunsArgs),
+    /// Say whether all is well: the database, the runs, and what was not sent.
+    #[command(after_help = "\
+Examples:
+  curfew status --db agency.db
+  curfew status --db agency.db --max-age-hours 200 --json
+
+Exit code 1: something is wrong; the database cannot be read, for example.")]
+    Status(StatusArgs),
     /// Write a sample organization, plan it and show the result.
     #[command(after_help = "\
 Examples:
@@ -109,6 +157,9 @@ pub(crate) struct RunArgs {
     /// Only say what would be done; nothing is written.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Make no backup before the first change.
+    #[arg(long)]
+    pub(crate) no_backup: bool,
     /// Print the summary as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -136,6 +187,10 @@ pub(crate) struct ExplainArgs {
     /// The contact's id.
     #[arg(long, value_name = "ID")]
     pub(crate) contact: i64,
+    /// Plan for this day with the configuration that was in force on it, YYYY-MM-DD; contacts and
+    /// rows are those of now.
+    #[arg(long, value_name = "DATE", value_parser = parse_date, conflicts_with_all = ["config", "today"])]
+    pub(crate) as_of: Option<Date>,
     /// Print the explanation as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -183,6 +238,219 @@ pub(crate) enum RulesCommand {
         /// The file.
         file: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The SQLite file with the `contacts` table.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: PathBuf,
+    /// The configuration file (YAML), which says where backups go and how long they are kept.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The SQLite file to replace.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: PathBuf,
+    /// The backup.
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: PathBuf,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show a configuration with all its keys: a version on record, a file's, or the defaults.
+    Show {
+        /// The version; without it the one that the last run used.
+        #[arg(value_name = "VERSION", requires = "db")]
+        version: Option<i64>,
+        /// The database with the versions.
+        #[arg(long, value_name = "FILE")]
+        db: Option<PathBuf>,
+        /// Show this configuration file instead.
+        #[arg(long, value_name = "FILE", conflicts_with = "db")]
+        config: Option<PathBuf>,
+    },
+    /// List the versions that runs used, with what changed.
+    History {
+        /// The database.
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// Print the versions as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare two configurations.
+    Diff {
+        /// The number of a version, or a file.
+        #[arg(value_name = "A")]
+        old: PathBuf,
+        /// The number of a version, or a file.
+        #[arg(value_name = "B")]
+        new: PathBuf,
+        /// The database with the versions.
+        #[arg(long, value_name = "FILE")]
+        db: Option<PathBuf>,
+        /// Print the differences as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a version to the configuration file, from which the next run takes it.
+    Rollback {
+        /// The version.
+        #[arg(value_name = "VERSION")]
+        version: i64,
+        /// The database with the versions.
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// The configuration file; what is in it is kept beside it.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Check a configuration file.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check the whole history against its chain of hashes.
+    Verify {
+        /// The database.
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// Print the result as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show which rows were changed or deleted, when, by which run and why, and what they were.
+    Show(AuditShowArgs),
+    /// Show the plan as it stood at the end of a day.
+    Plan {
+        /// The database.
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// The day, YYYY-MM-DD.
+        #[arg(long, value_name = "DATE", value_parser = parse_date)]
+        as_of: Date,
+        /// Only one contact's plan.
+        #[arg(long, value_name = "ID")]
+        contact: Option<i64>,
+        #[command(flatten)]
+        form: Form,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditShowArgs {
+    /// The database.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: PathBuf,
+    /// Only changes of one contact's rows.
+    #[arg(long, value_name = "ID")]
+    pub(crate) contact: Option<i64>,
+    /// Only changes by one run.
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
+    /// Only changes of this day and later ones, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    pub(crate) from: Option<Date>,
+    /// Only changes of this day and earlier ones, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
+    pub(crate) to: Option<Date>,
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// The form in which a list is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Form {
+    /// Print everything as JSON.
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print everything as CSV.
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// How many lines the table shows, at most.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct RunsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RunsCommand>,
+    /// The database.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) db: Option<PathBuf>,
+    /// How many of the latest runs, at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Print the runs as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Show one run with its counts and the time of each stage.
+    Show {
+        /// The run.
+        #[arg(value_name = "ID")]
+        id: String,
+        /// The database.
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// Print the run as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The database.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: PathBuf,
+    /// How many hours ago the last successful run may have begun.
+    #[arg(long, value_name = "HOURS", default_value_t = 30.0)]
+    pub(crate) max_age_hours: f64,
+    /// How many messages may be planned for days that are past.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) max_overdue: u64,
+    /// Which part of the contacts may be invalid, 0 to 1.
+    #[arg(long, value_name = "PART", default_value_t = 0.1)]
+    pub(crate) max_invalid_rate: f64,
+    /// How many runs may have failed since the last successful one.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) max_failed_runs: u64,
+    /// Print the status as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -37,6 +37,12 @@ fn main() -> ExitCode {
         Command::Import(args) => commands::import::run(args),
         Command::Campaign(command) => commands::campaign::run(command),
         Command::Rules(args) => commands::rules::run(args),
+        Command::Backup(args) => commands::backup::run(args),
+        Command::Restore(args) => commands::backup::restore(args),
+        Command::Config(args) => commands::config::run(args),
+        Command::Audit(args) => commands::audit::run(args),
+        Command::Runs(args) => commands::runs::run(args),
+        Command::Status(args) => commands::status::run(args),
         Command::Demo(_) => Ok(Ending::Done),
         Command::Generate(_) => Ok(Ending::Done),
     };

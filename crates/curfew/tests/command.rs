@@ -267,7 +267,10 @@ fn imported_contacts_are_planned() {
 #[test]
 fn help_has_examples() {
     let office = Office::new();
-    for command in ["run", "plan", "explain", "import", "rules", "demo", "generate"] {
+    for command in [
+        "run", "plan", "explain", "import", "rules", "backup", "restore", "config", "audit",
+        "runs", "status", "demo", "generate",
+    ] {
         let help = office.succeeds(&[command, "--help"]);
         assert!(help.contains("Example"), "{help}");
     }

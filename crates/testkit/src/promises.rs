@@ -221,7 +221,7 @@ pub fn nothing_changed(before: &Snapshot, after: &Snapshot) -> Vec<String> {
 }
 
 /// A run on a later day changes the date of no planned row that is in the future, except by steps 4 and 5 of section
-/// 6, and drops none. `before` is from before the run on `today`; the contacts are the same.
+/// 6, and no planned row vanishes. `before` is from before the run on `today`; the contacts are the same.
 pub fn planned_dates_stay(
     before: &Snapshot,
     after: &Snapshot,
@@ -240,11 +240,11 @@ pub fn planned_dates_stay(
     };
     let mut found = Vec::new();
     for row in before.rows.values().filter(|row| row.is_planned()) {
-        let Some(date) = row.date().filter(|date| *date >= today) else { continue };
         let Some(now) = after.rows.get(&row.id) else {
             found.push(format!("{} vanished", named(row)));
             continue;
         };
+        let Some(date) = row.date().filter(|date| *date >= today) else { continue };
         if now.date() == Some(date) {
             continue;
         }
@@ -265,7 +265,8 @@ pub fn planned_dates_stay(
 
 /// After runs and a reliable sender on every day from `first` to `last`: every message whose deadline was in this time
 /// was sent exactly once, or is on record as skipped with a reason that is not its expiry. The database must have had
-/// no committed rows at `first`, and its contacts and campaigns must not have changed.
+/// no committed rows and no `sent` targets at `first`, and its contacts and campaigns must not have changed. A sender that works before the
+/// scheduler cannot send what is due on the first day of all: then `first` is the second.
 pub fn sent_exactly_once(
     conn: &Connection,
     first: Date,
@@ -368,11 +369,9 @@ fn expected_campaigns(facts: &Facts<'_>, contact: &Contact, first: Date) -> Vec<
         let triggers: Vec<Date> = if settings.target_all_contacts {
             start.into_iter().collect()
         } else {
-            // A target that was `sent` before is none; one that became so has its row, which is found elsewhere.
             let targets = facts.campaigns.targets.iter();
             targets
                 .filter(|t| t.contact_id == contact.id && t.instance_id == *id)
-                .filter(|t| t.status.as_deref() != Some("sent"))
                 .filter_map(|t| date(&t.trigger))
                 .collect()
         };
@@ -465,5 +464,210 @@ impl Simulation<'_> {
             }
         }
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::model::{apply, create_schema, plan};
+
+    const TODAY: Date = date(2025, 3, 1);
+
+    /// Three contacts, one of them in Oregon, and a campaign; planned, and the promises kept.
+    fn office() -> (Connection, ModelConfig) {
+        let mut conn = Connection::open_in_memory().unwrap();
+        create_schema(&conn).unwrap();
+        conn.execute_batch(
+            "INSERT INTO contacts VALUES
+               (1, 'a@b.co', '73301', '1960-06-15', '2020-04-02', NULL, '', 'active'),
+               (2, 'a@b.co', '97001', '1960-06-15', NULL, NULL, '', 'active'),
+               (3, 'a@b.co', '73301', '1960-03-01', NULL, NULL, '', 'active');
+             INSERT INTO campaign_types VALUES ('c', 1, 1, 0, 0, 10, 1);
+             INSERT INTO campaign_instances VALUES (1, 'c', 'n', 'm', 's', NULL, NULL, NULL);
+             INSERT INTO contact_campaigns VALUES (1, 1, 1, '2025-03-20', NULL);
+             INSERT INTO email_schedules (id, contact_id, email_type, scheduled_send_date, scheduled_send_time, status,
+               event_year, event_month, event_day)
+             VALUES (100, 3, 'birthday', '2025-02-15', '08:30:00', 'sent', 2025, 3, 1);",
+        )
+        .unwrap();
+        let config = ModelConfig::default();
+        let plan = plan(&conn, TODAY, &config);
+        apply(&mut conn, &plan, "run").unwrap();
+        assert_eq!(after_a_run(&conn, TODAY, &config), [] as [&str; 0]);
+        (conn, config)
+    }
+
+    #[test]
+    fn every_broken_promise_after_a_run_is_named() {
+        let cases = [
+            (
+                "planned on an excluded date",
+                "UPDATE email_schedules SET status = 'pre-scheduled' WHERE contact_id = 2",
+            ),
+            ("planned for nobody", "UPDATE contacts SET status = 'gone' WHERE id = 1"),
+            (
+                "planned in the past",
+                "UPDATE email_schedules SET scheduled_send_date = '2025-02-28' WHERE contact_id = 1",
+            ),
+            (
+                "after its deadline",
+                "UPDATE email_schedules SET scheduled_send_date = '2025-06-16' WHERE email_type = 'birthday' AND contact_id = 1",
+            ),
+            (
+                "its ideal date is 2025-06-01",
+                "UPDATE email_schedules SET shift_days = 1 WHERE email_type = 'birthday' AND contact_id = 1",
+            ),
+            (
+                "no message behind it",
+                "UPDATE email_schedules SET email_type = 'x' WHERE contact_id = 1",
+            ),
+            ("no message behind it", "DELETE FROM campaign_instances"),
+            (
+                "of the same message",
+                "UPDATE email_schedules SET email_type = 'aep', event_month = 9, event_day = 15 WHERE contact_id = 1",
+            ),
+            (
+                "capital letters",
+                "UPDATE email_schedules SET email_type = upper(email_type) WHERE contact_id = 1",
+            ),
+            (
+                "although it is handled",
+                "UPDATE email_schedules SET status = 'pre-scheduled' WHERE id = 100; INSERT INTO email_schedules (contact_id, email_type, scheduled_send_date, scheduled_send_time, status) VALUES (3, 'birthday', '2025-02-20', '', 'sent')",
+            ),
+            (
+                "planned although it is handled",
+                "INSERT INTO email_schedules (contact_id, email_type, scheduled_send_date, scheduled_send_time, status, initial_schedule_id) VALUES (3, 'followup_1_cold', '2025-02-20', '', 'failed', 100)",
+            ),
+            (
+                "one too many",
+                "INSERT INTO email_schedules (contact_id, email_type, scheduled_send_date, scheduled_send_time, status) VALUES (1, 'x', '2025-03-20', '', 'sent'), (1, 'x', '2025-03-20', '', 'sent'), (1, 'x', '2025-03-20', '', 'sent')",
+            ),
+        ];
+        for (fault, sql) in cases {
+            let (conn, config) = office();
+            conn.execute_batch(sql).unwrap();
+            let found = after_a_run(&conn, TODAY, &config);
+            assert!(found.iter().any(|text| text.contains(fault)), "{fault}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn a_second_run_that_touches_a_row_is_found() {
+        let (conn, _) = office();
+        let before = Snapshot::of(&conn);
+        assert_eq!(nothing_changed(&before, &Snapshot::of(&conn)), [] as [&str; 0]);
+        for sql in [
+            "UPDATE email_schedules SET updated_at = 'x' WHERE contact_id = 2",
+            "DELETE FROM email_schedules WHERE id = 100",
+            "INSERT INTO email_schedules (contact_id, email_type, scheduled_send_date, scheduled_send_time, status) VALUES (9, '', '', '', '')",
+        ] {
+            let before = Snapshot::of(&conn);
+            conn.execute_batch(sql).unwrap();
+            assert!(!nothing_changed(&before, &Snapshot::of(&conn)).is_empty(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_date_that_moves_without_a_reason_is_found() {
+        let (conn, config) = office();
+        let limits = Limits::new(&config, 3);
+        let tomorrow = date(2025, 3, 2);
+        for (sql, broken) in [
+            ("UPDATE email_schedules SET status = 'sent' WHERE email_type = 'aep'", false),
+            (
+                "UPDATE email_schedules SET scheduled_send_date = '2025-06-02' WHERE scheduled_send_date = '2025-06-01'",
+                true,
+            ),
+            (
+                "UPDATE email_schedules SET scheduled_send_date = '2025-03-19' WHERE email_type = 'campaign_c'",
+                true,
+            ),
+            ("DELETE FROM email_schedules WHERE status = 'pre-scheduled'", true),
+        ] {
+            let before = Snapshot::of(&conn);
+            conn.execute_batch(sql).unwrap();
+            let found = planned_dates_stay(&before, &Snapshot::of(&conn), tomorrow, limits);
+            assert_eq!(!found.is_empty(), broken, "{sql}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_year_in_which_something_was_not_sent_or_sent_twice_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("year.db");
+        let (conn, config) = office();
+        conn.execute_batch("DELETE FROM email_schedules").unwrap();
+        conn.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
+        let simulation =
+            Simulation { first: TODAY, days: 300, config: &config, sender_first: false };
+        let found = simulation.run(&path, &mut Sender::reliable(), &mut |path, today| {
+            let mut conn = Connection::open(path).unwrap();
+            let plan = plan(&conn, today, &config);
+            apply(&mut conn, &plan, "run").unwrap();
+        });
+        assert_eq!(found, [] as [&str; 0]);
+        let check = |sql: &str| {
+            let conn = Connection::open(&path).unwrap();
+            conn.execute_batch("BEGIN").unwrap();
+            conn.execute_batch(sql).unwrap();
+            sent_exactly_once(&conn, TODAY, date(2025, 12, 25), &config).join("\n")
+        };
+        assert_eq!(check(""), "");
+        // What was sent: birthday, effective date, aep, post_window, campaign, and a follow-up for each.
+        let cases = [
+            (
+                "birthday",
+                "has no row",
+                "DELETE FROM email_schedules WHERE email_type = 'birthday' AND contact_id = 1",
+            ),
+            (
+                "effective_date",
+                "has no row",
+                "DELETE FROM email_schedules WHERE email_type = 'effective_date'",
+            ),
+            (
+                "aep",
+                "has no row",
+                "DELETE FROM email_schedules WHERE email_type = 'aep' AND contact_id = 1",
+            ),
+            (
+                "post_window",
+                "has no row",
+                "DELETE FROM email_schedules WHERE email_type = 'post_window'",
+            ),
+            (
+                "campaign_c",
+                "has no row",
+                "DELETE FROM email_schedules WHERE email_type = 'campaign_c'",
+            ),
+            (
+                "followup_1_cold",
+                "has no row",
+                "DELETE FROM email_schedules WHERE email_type LIKE 'followup%' AND contact_id = 2",
+            ),
+            (
+                "aep",
+                "was not sent",
+                "UPDATE email_schedules SET status = 'pre-scheduled' WHERE email_type = 'aep'",
+            ),
+            (
+                "aep",
+                "expired",
+                "UPDATE email_schedules SET status = 'skipped', skip_reason = 'Expired before it was sent' WHERE email_type = 'aep'",
+            ),
+            (
+                "aep",
+                "was sent already",
+                "INSERT INTO email_schedules SELECT 1000 + id, contact_id, email_type, '2025-12-01', '', status, '', 1, NULL, '', '', '', event_year, event_month, event_day, NULL, 0, NULL, '', '', actual_send_datetime FROM email_schedules WHERE email_type = 'aep' AND status = 'sent'",
+            ),
+        ];
+        for (kind, fault, sql) in cases {
+            let found = check(sql);
+            let named = found.lines().any(|line| line.contains(kind) && line.contains(fault));
+            assert!(named, "{kind} {fault}: {found}");
+        }
     }
 }

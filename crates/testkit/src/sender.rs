@@ -88,3 +88,71 @@ impl Sender {
         percent > 0 && self.random.u8(0..100) < percent
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::model::create_schema;
+
+    fn office() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        create_schema(&conn).unwrap();
+        for (on, status) in [
+            ("2025-02-28", "pre-scheduled"),
+            ("2025-03-01", "pre-scheduled"),
+            ("2025-03-01", "skipped"),
+            ("2025-03-01", "scheduled"),
+            ("2025-03-02", "pre-scheduled"),
+        ] {
+            conn.execute(
+                "INSERT INTO email_schedules (contact_id, email_type, scheduled_send_date, scheduled_send_time, status)
+                 VALUES (1, 'aep', ?1, '08:30:00', ?2)",
+                [on, status],
+            )
+            .unwrap();
+        }
+        conn
+    }
+
+    fn statuses(conn: &Connection) -> Vec<String> {
+        let mut statement = conn.prepare("SELECT status FROM email_schedules ORDER BY id").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn section_1_it_sends_the_planned_rows_of_the_day_and_leaves_older_ones() {
+        let mut conn = office();
+        assert_eq!(Sender::reliable().send(&mut conn, date(2025, 3, 1)), Ok(1));
+        assert_eq!(
+            statuses(&conn),
+            ["pre-scheduled", "sent", "skipped", "scheduled", "pre-scheduled"]
+        );
+        let at: String = conn
+            .query_row("SELECT actual_send_datetime FROM email_schedules WHERE id = 2", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(at, "2025-03-01 08:30:05");
+    }
+
+    #[test]
+    fn it_may_miss_the_day_fail_or_send_a_day_later() {
+        let mut conn = office();
+        let mut sender = Sender::reliable();
+        sender.misses_days = 100;
+        assert_eq!(sender.send(&mut conn, date(2025, 3, 1)), Ok(0));
+        assert_eq!(statuses(&conn)[1], "pre-scheduled");
+        (sender.misses_days, sender.delays) = (0, 100);
+        assert_eq!(sender.send(&mut conn, date(2025, 3, 1)), Ok(0));
+        assert_eq!(statuses(&conn)[1], "scheduled");
+        (sender.delays, sender.fails) = (0, 0);
+        assert_eq!(sender.send(&mut conn, date(2025, 3, 2)), Ok(2));
+        assert_eq!(statuses(&conn), ["pre-scheduled", "sent", "skipped", "scheduled", "sent"]);
+        let mut conn = office();
+        sender.fails = 100;
+        assert_eq!(sender.send(&mut conn, date(2025, 3, 1)), Ok(0));
+        assert_eq!(statuses(&conn)[1], "failed");
+    }
+}

@@ -1,7 +1,5 @@
 //! Step 4 of section 6: one campaign message and one follow-up a day.
 
-use std::cmp::Reverse;
-
 use smallvec::SmallVec;
 
 use super::{Draft, Placement, place::days};
@@ -48,13 +46,21 @@ impl Planner<'_> {
                 .collect();
             rivals.sort_by_key(|at| {
                 let message = &draft.messages[*at];
-                let kept_planned = message.placement == (Placement::Kept { planned: true });
+                // A message that had the day in the last run and was refused there keeps it before
+                // those that gave way to it, or a second run on the same day would differ.
+                let was_refused =
+                    || message.row.is_some_and(|row| input.rows[row].reason.is_frequency());
+                let rank = match message.placement {
+                    Placement::Kept { planned: true } => 0,
+                    Placement::Kept { planned: false } if was_refused() => 1,
+                    _ => 2,
+                };
                 // Follow-ups go by their initial row alone.
                 let instance = match message.initial_id {
                     Some(initial) => initial,
                     None => message.instance_id.unwrap_or(0),
                 };
-                (message.priority, Reverse(kept_planned), instance, message.event)
+                (message.priority, rank, instance, message.event)
             });
             let (than, movers): (Box<str>, &[usize]) = match (committed(date), rivals.split_first())
             {

@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use curfew_engine::{
-    Answer, Campaign, Catalog, Day, Decimal, Moment, PlanConfig, Standing, State, Status,
+    Answer, Campaign, Catalog, Day, Decimal, Moment, PlanConfig, Standing, State,
+    rule::default_table,
 };
 
 use super::{
@@ -97,7 +98,7 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn new() -> Self {
-        let config = PlanConfig::with_rules(rules::default_table());
+        let config = PlanConfig::with_rules(default_table());
         let mut organization = Organization::new(Day::new(0), config);
         organization.contacts_in_all = Some(CONTACTS_IN_ALL);
         Self {
@@ -406,8 +407,8 @@ fn row(text: &str, organization: &Organization, catalog: &Catalog) -> Reading<Sc
     kind(items.next().ok_or("expected the kind next")?, &mut row)?;
     let status = items.next().ok_or("expected `STATUS on DATE` next")?;
     let (status, on) = status.rsplit_once(" on ").ok_or("expected `STATUS on DATE` next")?;
-    row.status = unquoted(status).to_owned();
-    row.date = unquoted(on).to_owned();
+    unquoted(status).clone_into(&mut row.status);
+    unquoted(on).clone_into(&mut row.date);
 
     row.time.clone_from(&organization.config.send_time);
     let found = catalog.find(&row.email_type.to_ascii_lowercase(), row.instance_id);
@@ -434,7 +435,7 @@ fn row(text: &str, organization: &Organization, catalog: &Catalog) -> Reading<Sc
             "reason" => row.skip_reason = Some(unquoted(value).to_owned()),
             "priority" if value == "none" => row.priority = None,
             "priority" => row.priority = Some(number_of(value)?),
-            "time" => row.time = value.to_owned(),
+            "time" => value.clone_into(&mut row.time),
             "sent" => row.actual_send_datetime = Some(unquoted(value).to_owned()),
             "template" => row.email_template = Some(unquoted(value).to_owned()),
             "sms" => row.sms_template = Some(unquoted(value).to_owned()),
@@ -447,7 +448,7 @@ fn row(text: &str, organization: &Organization, catalog: &Catalog) -> Reading<Sc
 /// `birthday for 2026-03-15`, `campaign_promo of instance 3 for 2026-05-01`, `followup_1_cold to row 7`
 fn kind(text: &str, row: &mut ScheduleRow) -> Reading<()> {
     let mut words = text.split(' ');
-    row.email_type = words.next().unwrap_or_default().to_owned();
+    words.next().unwrap_or_default().clone_into(&mut row.email_type);
     let rest: Vec<&str> = words.collect();
     let mut rest = &rest[..];
     loop {
@@ -479,7 +480,7 @@ fn set(config: &mut PlanConfig, text: &str) -> Reading<()> {
     let (key, value) = text.split_once(' ').ok_or("expected `set KEY VALUE`")?;
     let decimal = || value.parse::<Decimal>().map_err(|why| format!("`{value}` {why}"));
     match key {
-        "send_time" => config.send_time = value.to_owned(),
+        "send_time" => value.clone_into(&mut config.send_time),
         "birthday_email_days_before" => config.birthday_days_before = number_of(value)?,
         "effective_date_days_before" => config.effective_date_days_before = number_of(value)?,
         "pre_window_exclusion_days" => config.pre_window_days = number_of(value)?,
@@ -531,11 +532,10 @@ impl Case {
         for contact in &plan.contacts {
             let id = contact.id;
             match &contact.standing {
-                Some(Standing::Valid(_)) => {}
                 Some(Standing::Inactive) => put(format!("contact {id}: inactive")),
                 Some(Standing::Invalid) => put(format!("contact {id}: invalid")),
                 None if id < OTHERS_FROM => put(format!("contact {id}: does not exist")),
-                None => {}
+                Some(Standing::Valid(_)) | None => {}
             }
             for issue in &contact.issues {
                 put(format!("contact {id}: {} {issue}", issue.field));
@@ -594,36 +594,27 @@ impl Case {
 
 /// `birthday for 2026-04-15 skipped on 2026-04-01, row 7 untouched: Birthday exclusion window for CA`
 fn describe_row(id: i64, row: &ScheduleRow, effects: &BTreeMap<i64, Effect>) -> String {
-    let mut text = row.email_type.clone();
-    if let Some(instance) = row.instance_id {
-        text += &format!(" of instance {instance}");
-    }
-    if let Some(initial) = row.initial_id {
-        text += &format!(" to row {initial}");
-    }
+    let mut words = vec![row.email_type.clone()];
+    words.extend(row.instance_id.map(|instance| format!("of instance {instance}")));
+    words.extend(row.initial_id.map(|initial| format!("to row {initial}")));
     match (row.event_day(), row.event) {
-        (Some(event), _) => text += &format!(" for {event}"),
+        (Some(event), _) => words.push(format!("for {event}")),
         (None, [None, None, None]) => {}
-        (None, other) => text += &format!(" for {other:?}"),
+        (None, other) => words.push(format!("for {other:?}")),
     }
-    let word = match Status::of(Some(&row.status)) {
-        Status::PreScheduled => "planned",
-        _ => "skipped",
-    };
-    text += &format!(" {word} on {}", row.date);
+    let planned = if row.is_planned() { "planned" } else { "skipped" };
+    words.push(format!("{planned} on {}", row.date));
     match row.shift_days {
         Some(0) => {}
-        Some(shift) => text += &format!(" (shift {shift:+})"),
-        None => text += " (no shift)",
+        Some(shift) => words.push(format!("(shift {shift:+})")),
+        None => words.push("(no shift)".to_owned()),
     }
-    text += &match effects.get(&id) {
+    let effect = match effects.get(&id) {
         Some(Effect::Inserted) => String::new(),
         Some(Effect::Updated) => format!(", row {id} updated"),
         Some(Effect::Deleted(_)) => unreachable!("the row exists"),
         None => format!(", row {id} untouched"),
     };
-    if let Some(reason) = &row.skip_reason {
-        text += &format!(": {reason}");
-    }
-    text
+    let reason = row.skip_reason.as_deref().map(|reason| format!(": {reason}"));
+    words.join(" ") + &effect + &reason.unwrap_or_default()
 }

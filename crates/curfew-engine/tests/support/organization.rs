@@ -156,7 +156,8 @@ impl ScheduleRow {
         self.email_type = kind.text.to_string();
         self.date = wanted.date.to_string();
         self.time.clone_from(&config.send_time);
-        self.status = if wanted.skip.is_none() { "pre-scheduled" } else { "skipped" }.to_owned();
+        let status = if wanted.skip.is_none() { "pre-scheduled" } else { "skipped" };
+        status.clone_into(&mut self.status);
         self.skip_reason = wanted.skip.as_ref().map(|reason| reason.text(config).into_owned());
         self.priority = Some(wanted.priority);
         self.instance_id = wanted.instance_id;
@@ -343,16 +344,11 @@ impl Organization {
         let contacts = contacts.collect();
         let (moved, days_above_threshold) = (balance.moved(), balance.days_above_threshold());
         let volume = balance.volume().collect();
-        Plan { contacts, limits, moved, days_above_threshold, volume, catalog }
+        Plan { catalog, contacts, limits, moved, days_above_threshold, volume }
     }
 
     pub(crate) fn number_of_contacts(&self) -> u64 {
         self.contacts_in_all.unwrap_or(self.contacts.len() as u64)
-    }
-
-    /// The exclusions of every valid contact, for checks of a plan.
-    pub(crate) fn catalog(&self) -> Catalog {
-        Catalog::new(&self.config, self.campaigns.clone())
     }
 
     fn read(&self, catalog: &Catalog, reader: &RowReader<'_>) -> Vec<ReadContact> {
@@ -450,7 +446,7 @@ impl Organization {
                 Effect::Updated
             }
             Change::Expire { .. } => {
-                row.status = "skipped".to_owned();
+                "skipped".clone_into(&mut row.status);
                 row.skip_reason = Some(SkipReason::Expired.text(config).into_owned());
                 // Owned rows' kinds become lower case, whatever else is written.
                 row.email_type.make_ascii_lowercase();

@@ -43,10 +43,7 @@ fn class(plan: &Plan, message: &PlannedMessage) -> KindClass {
     plan.catalog.kind(message.message.kind).class
 }
 
-fn committed<'o>(
-    organization: &'o Organization,
-    contact: i64,
-) -> impl Iterator<Item = &'o ScheduleRow> {
+fn committed(organization: &Organization, contact: i64) -> impl Iterator<Item = &ScheduleRow> {
     organization.rows.values().filter(move |row| row.contact_id == contact && counts(row))
 }
 
@@ -97,7 +94,8 @@ fn check_contact(before: &Organization, plan: &Plan, contact: &ContactPlan) -> R
                 require(wanted.as_deref() == Some(&given.to_string()), || {
                     format!("{kind} is skipped for {given}, but that day has {wanted:?}")
                 })?;
-                let first = if message.deadline == before.today { 0 } else { 1 };
+                // Today only on the deadline.
+                let first = i32::from(message.deadline != before.today);
                 for ahead in first..=message.deadline - before.today {
                     let day = before.today + ahead;
                     require(reason_on(day).is_some(), || format!("{kind} could go out on {day}"))?;

@@ -1,7 +1,8 @@
 //! Made-up organizations for properties: dates that collide, rows that others wrote, dirty data.
 
 use curfew_engine::{
-    Anniversary, Answer, Campaign, Day, Decimal, Moment, PlanConfig, Today, spreading_hash,
+    Anniversary, Answer, Campaign, Day, Decimal, Moment, PlanConfig, Today, rule::default_table,
+    spreading_hash,
 };
 use proptest::{
     collection::vec,
@@ -125,6 +126,7 @@ struct ContactSample {
     dirt: u8,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 struct CampaignSample {
     campaign_type: &'static str,
@@ -226,7 +228,8 @@ fn contact() -> impl Strategy<Value = ContactSample> {
 fn campaign() -> impl Strategy<Value = CampaignSample> {
     let bounds = (weighted(0.7, -40..5), weighted(0.6, prop_oneof![-2..60, 0..4]));
     let flags = (weighted(0.9, Just(())), any::<bool>(), any::<bool>(), weighted(0.3, Just(())));
-    let numbers = (select(vec!["promo", "Notice"]), -20..30, select(vec![5, 15, 15, 35, 50]));
+    let days_before = prop_oneof![2 => select(vec![0, 1, 14, -3]), 1 => -20..30];
+    let numbers = (select(vec!["promo", "Notice"]), days_before, select(vec![5, 15, 15, 35, 50]));
     (bounds, flags, numbers).prop_map(|(bounds, flags, numbers)| CampaignSample {
         campaign_type: numbers.0,
         start: bounds.0,
@@ -242,8 +245,9 @@ fn campaign() -> impl Strategy<Value = CampaignSample> {
 
 fn target() -> impl Strategy<Value = TargetSample> {
     let status = select(vec!["pending", "scheduled", "skipped", "sent", "odd"]);
+    let trigger = prop_oneof![select(vec![0, 1, 2, 14, 15]), days_near()];
     let contact = prop_oneof![0..3_usize, any::<usize>()];
-    (contact, any::<usize>(), weighted(0.9, days_near()), status).prop_map(
+    (contact, any::<usize>(), weighted(0.9, trigger), status).prop_map(
         |(contact, campaign, trigger, status)| TargetSample { contact, campaign, trigger, status },
     )
 }
@@ -294,7 +298,7 @@ pub(crate) fn samples(contacts_max: usize) -> impl Strategy<Value = Sample> {
 
 impl ConfigSample {
     fn config(&self) -> PlanConfig {
-        let mut config = PlanConfig::with_rules(rules::default_table());
+        let mut config = PlanConfig::with_rules(default_table());
         if self.is_default {
             return config;
         }
@@ -320,7 +324,7 @@ impl ConfigSample {
                     "FL: effective date -10..+200",
                     "CA: all year age ..70",
                     "CA: birthday from month start -0..+30 until 2028-01-01",
-                ])
+                ]);
             }
             _ => {}
         }
@@ -493,7 +497,7 @@ impl Sample {
         };
         let is_follow_up = kind.starts_with("followup_");
         let rows = organization.rows.len();
-        let columns = event.map(|event| event.to_date());
+        let columns = event.map(Day::to_date);
         ScheduleRow {
             contact_id,
             email_type: sample.kind.to_owned(),
@@ -511,11 +515,11 @@ impl Sample {
                 columns.map(|date| date.day().into()),
             ],
             // Now and then a row names an initial row although its kind has none.
-            initial_id: ((is_follow_up || sample.initial % 16 == 0) && rows > 0)
+            initial_id: ((is_follow_up || sample.initial.is_multiple_of(16)) && rows > 0)
                 .then(|| i64::try_from(sample.initial % rows).expect("small") + 1),
             shift_days: shift,
             metadata: None,
-            actual_send_datetime: (sample.initial % 2 == 0 && sample.status == "sent")
+            actual_send_datetime: (sample.initial.is_multiple_of(2) && sample.status == "sent")
                 .then(|| format!("{date} 09:15:00")),
         }
     }
@@ -527,7 +531,7 @@ pub(crate) fn send_some(organization: &mut Organization, sender: u64) {
     for (id, row) in &mut organization.rows {
         let is_due = row.is_planned() && row.day() < Some(today);
         let chance = spreading_hash(*id, "sender", i64::try_from(sender >> 1).expect("63 bits"));
-        if is_due && chance % 4 != 0 {
+        if is_due && !chance.is_multiple_of(4) {
             let status = STATUSES[2 + usize::try_from(chance / 4 % 7).expect("small")];
             status.clone_into(&mut row.status);
         }

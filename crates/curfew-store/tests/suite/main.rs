@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod audit;
+mod backup;
 mod campaign_edits;
 mod campaigns;
+mod crash;
 mod fixture;
 mod history;
+mod legacy;
 mod lock;
 mod open;
 mod runs;

@@ -43,7 +43,10 @@ fn describe(visited: Visited<'_>) -> String {
         words.extend(row.metadata_initial_id.map(|initial| format!("after {initial}")));
     }
     let targets = input.targets.iter();
-    words.extend(targets.map(|target| format!("| target {} {:?}", target.id, target.trigger)));
+    words.extend(targets.map(|target| {
+        let campaign = target.campaign.map_or("of nothing ", |_| "");
+        format!("| target {} {campaign}{:?}", target.id, target.trigger)
+    }));
     let clicks = input.behaviour.clicks.iter();
     words.extend(clicks.map(|click| format!("| click {}", click.day())));
     words.extend(input.behaviour.answers.iter().map(|answer| {
@@ -121,17 +124,18 @@ fn everything(folder: &Folder) -> Database {
     db
 }
 
-const EXPECTED: [&str; 6] = [
+const EXPECTED: [&str; 7] = [
     "-4 . ? ? '' . . .",
     "1 'a@x.org' '90210' '1960-01-01' . . . . | row 4 committed | row 9 planned",
     "2 'b@x.org' '501' . '2020-05-01' . . . | target 1 Ok(None) | target 2 Ok(Some(2026-05-01)) \
-     | target 4 Err(Malformed) | click 2026-09-16 | click 2026-09-17 \
+     | target 3 of nothing Ok(Some(2026-05-01)) | target 4 Err(Malformed) | click 2026-09-16 | click 2026-09-17 \
      | answer 2026-09-16 false false | answer 2026-09-17 false true \
      | answer 2026-09-17 false false | answer 2026-09-18 true false",
     "3 - | row 5 skipped",
     "30 'c@x.org' '10001' '1970-02-02' '2021-06-01' . . . | row 6 committed after 4 \
      | row 7 committed | answer 2026-09-18 false false",
     "77 - | target 5 Err(NotReal)",
+    "78 - | target 6 of nothing Ok(None)",
 ];
 
 #[test]
@@ -141,7 +145,7 @@ fn five_tables_are_merged_in_the_order_of_contacts() {
     assert_eq!(range(&db, ..), EXPECTED);
     assert_eq!(range(&db, 2..=3), EXPECTED[2..4]);
     assert_eq!(range(&db, ..2), EXPECTED[..2]);
-    assert_eq!(range(&db, 78..), [""; 0]);
+    assert_eq!(range(&db, 79..), [""; 0]);
     assert_eq!(range(&db, i64::MAX..i64::MAX), [""; 0]);
     let parts = db.contact_ranges(3).unwrap();
     assert_eq!(parts.len(), 3);

@@ -26,16 +26,12 @@ fn memory() -> Database {
 
 /// A migrated database of the older application, with contacts 1 to 3.
 fn legacy(folder: &Folder) -> Database {
-    let contacts: String = (1..=3)
-        .map(|id| {
-            format!(
-                "INSERT INTO contacts (id, first_name, last_name, email, current_carrier, plan_type,
-                   effective_date, birth_date, tobacco_user, gender, state, zip_code) VALUES
-                   ({id}, 'A', 'B', 'a{id}@x.org', '', '', '2020-01-01', '1950-01-01', 0, 'F',
-                    'CA', '90210');"
-            )
-        })
-        .collect();
+    let contacts = "
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3)
+        INSERT INTO contacts (id, first_name, last_name, email, current_carrier, plan_type,
+          effective_date, birth_date, tobacco_user, gender, state, zip_code)
+        SELECT i, 'A', 'B', 'a' || i || '@x.org', '', '', '2020-01-01', '1950-01-01', 0, 'F', 'CA',
+          '90210' FROM n;";
     let mut db = read_write(&folder.file(&format!("{LEGACY}{contacts}")));
     db.migrate(NOW).unwrap();
     db.connection().execute_batch(CAMPAIGN).unwrap();

@@ -12,7 +12,11 @@ use crate::{
 };
 
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<Ending> {
-    let request = request(&args.source)?;
+    let mut request = request(&args.source)?;
+    if let Some(date) = args.as_of {
+        request.config = curfew_app::versions::as_of(&args.source.db, date)?;
+        request.today = Some(date);
+    }
     let bar = Bar::default();
     let explanation = curfew_app::run::explain(&request, args.contact, &bar);
     bar.finish();

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ending> {
-    let request = request(&args.source)?;
+    let request = RunRequest { backup: !args.no_backup, ..request(&args.source)? };
     let bar = Bar::default();
     let result = if args.dry_run {
         curfew_app::run::preview(&request, &bar, &mut |_| Ok(()))
@@ -38,6 +38,7 @@ pub(crate) fn request(source: &PlanSource) -> anyhow::Result<RunRequest> {
         config: load_config(source.config.as_deref())?,
         today: source.today,
         threads: source.threads.map(usize::from),
+        backup: true,
     })
 }
 
@@ -126,6 +127,12 @@ pub(crate) fn summary(report: &RunReport) -> String {
         .collect();
     if !busiest.is_empty() {
         line(out, format_args!("Busiest days {}", busiest.join(", ")));
+    }
+    if let Some(backup) = &report.backup {
+        line(out, format_args!("Backup       {}", backup.backup.display()));
+        if let Some(why) = &backup.not_removed {
+            line(out, format_args!("             old backups stay: {why}"));
+        }
     }
     for problem in &report.problems {
         line(out, format_args!("Left out     {problem}"));

@@ -22,7 +22,7 @@ pub use self::{
     database::RowContent,
     dates::Limits,
     decimal::Decimal,
-    schema::{apply, create_schema},
+    schema::{apply, create_schema, upgrade_schema},
 };
 pub(crate) use self::{
     contacts::Contact,

@@ -44,6 +44,40 @@ pub fn create_schema(conn: &Connection) -> Result<()> {
     )
 }
 
+/// Brings a database of any shape to the current tables: adds the tables and the columns of `email_schedules` that are
+/// missing, and drops the unique indexes of older applications. Rows stay as they are.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn upgrade_schema(conn: &Connection) -> Result<()> {
+    let current = Connection::open_in_memory()?;
+    create_schema(&current)?;
+    let texts = |conn: &Connection, sql: &str| -> Result<Vec<String>> {
+        conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+    };
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
+    for table in texts(&current, tables)? {
+        if !texts(conn, tables)?.contains(&table) {
+            let sql = format!("SELECT sql FROM sqlite_master WHERE name = '{table}'");
+            conn.execute_batch(&texts(&current, &sql)?.concat())?;
+        }
+    }
+    let columns = "SELECT name FROM pragma_table_info('email_schedules')";
+    let present = texts(conn, columns)?;
+    for column in texts(&current, columns)?.iter().filter(|column| !present.contains(column)) {
+        let kind =
+            if column.ends_with("_id") || column.ends_with("_days") { "INTEGER" } else { "TEXT" };
+        conn.execute_batch(&format!("ALTER TABLE email_schedules ADD COLUMN {column} {kind}"))?;
+    }
+    let unique =
+        "SELECT name FROM pragma_index_list('email_schedules') WHERE \"unique\" AND origin = 'c'";
+    for index in texts(conn, unique)? {
+        conn.execute_batch(&format!("DROP INDEX {index}"))?;
+    }
+    Ok(())
+}
+
 /// Writes a plan into a database with the current schema, in one transaction; rows that stay are not touched.
 ///
 /// # Errors
@@ -52,6 +86,8 @@ pub fn create_schema(conn: &Connection) -> Result<()> {
 pub fn apply(conn: &mut Connection, plan: &ModelPlan, run_id: &str) -> Result<()> {
     // The time of day means nothing; only a clock would make two runs differ.
     let now = format!("{} 06:00:00", plan.today);
+    // Older tables refer to contacts, and may have rows of contacts that are gone.
+    conn.pragma_update(None, "foreign_keys", false)?;
     let transaction = conn.transaction()?;
     for id in &plan.deleted {
         transaction.execute("DELETE FROM email_schedules WHERE id = ?1", [id])?;

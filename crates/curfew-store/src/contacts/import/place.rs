@@ -24,6 +24,14 @@ pub(super) enum Queue {
     Waiting,
 }
 
+/// A contact among the collected lines.
+struct Staged {
+    /// The first line that speaks of it.
+    line: u64,
+    /// Its address, if a line gave one.
+    email: Option<String>,
+}
+
 /// A line of a queue.
 struct Postponed {
     number: i64,
@@ -48,26 +56,20 @@ impl Staging {
     /// Only if the database fails; a line that cannot be taken is a [`Placement::Refused`].
     ///
     /// # Panics
-    /// If the number of cells is not that of the columns given to [`stage`](super::ContactsDatabase::stage).
+    /// If the number of cells is not that of the columns given to
+    /// [`stage`](super::ContactsDatabase::stage).
     pub fn add(&mut self, line: Line<'_>) -> Result<Placement, ContactsError> {
         assert_eq!(line.cells.len(), self.given, "one cell for every column");
-        let email = self.email(line);
         let Some(id) = line.id else {
             if !self.ids_given {
                 return self.place_by_email(line, Queue::Waiting);
             }
-            if let Some(email) = email {
-                self.mention(email, 0)?;
+            if let Some(email) = self.email(line) {
+                self.mention(email)?;
             }
             return self.postpone(line, Queue::NoIds);
         };
         self.reserve_id(id);
-        if let Some(email) = email {
-            if let Some(other) = self.other_email_given(id, email, line.number)? {
-                return Ok(Placement::Refused(Refusal::OtherEmail { line: other }));
-            }
-            self.mention(email, id)?;
-        }
         self.place_by_id(line, id, false)
     }
 
@@ -143,48 +145,53 @@ impl Staging {
         id: i64,
         is_last: bool,
     ) -> Result<Placement, ContactsError> {
-        const DOING: &str = "looking for a contact by its id";
-        let staged = self.first_line(id)?.is_some();
-        let stored: Option<Option<String>> = if self.database.table_is_new {
-            None
-        } else {
-            self.cached("SELECT trim(CAST(email AS TEXT)) FROM main.contacts WHERE id = ?1")?
-                .query_row([id], |row| row.get(0))
-                .optional()
-                .doing(DOING, &self.database.path)?
-        };
+        let staged = self.staged(id)?;
         let email = self.email(line);
-        let is_new = !staged && stored.is_none();
+        if !is_last && let Some(email) = email {
+            let other = self.other_email(id, email, staged.as_ref())?;
+            if let Some(line) = other {
+                return Ok(Placement::Refused(Refusal::OtherEmail { line }));
+            }
+        }
+        let stored = if staged.is_some() { None } else { self.stored_email(id)? };
+        let is_new = staged.is_none() && stored.is_none();
         if is_new && let Some(field) = self.missing(line) {
-            return if is_last {
-                Ok(Placement::Refused(Refusal::Missing(field)))
-            } else {
-                self.postpone(line, Queue::Ids)
-            };
+            if is_last {
+                return Ok(Placement::Refused(Refusal::Missing(field)));
+            }
+            self.note_given(line, id)?;
+            return self.postpone(line, Queue::Ids);
         }
         if let Some(email) = email {
             let owners = self.owners(email)?;
-            if !self.owns(email, id)? {
-                if let Some(owner) = owners[0] {
-                    return Ok(Placement::Refused(Refusal::EmailOfAnother { id: owner }));
+            let is_own = owners.contains(&Some(id)) || self.owns(email, id, owners)?;
+            if let (false, Some(owner)) = (is_own, owners[0]) {
+                self.note_given(line, id)?;
+                self.mention(email)?;
+                return Ok(Placement::Refused(Refusal::EmailOfAnother { id: owner }));
+            }
+            if !is_own && !is_new {
+                if !is_last {
+                    self.note_given(line, id)?;
+                    return self.postpone(line, Queue::Ids);
                 }
-                if !is_new {
-                    if !is_last {
-                        return self.postpone(line, Queue::Ids);
-                    }
-                    let old = stored.flatten().unwrap_or_default();
-                    if self.is_mentioned_elsewhere(&old, id)? {
-                        return Ok(Placement::Refused(Refusal::OldEmailInUse { email: old }));
-                    }
-                    self.run(
-                        "DELETE FROM temp.import_emails WHERE email = ?1 AND id = ?2",
-                        (&old, id),
-                    )?;
+                let old = self.stored_email(id)?.unwrap_or_default();
+                if self.is_mentioned(&old)? {
+                    return Ok(Placement::Refused(Refusal::OldEmailInUse { email: old }));
                 }
+                self.run(
+                    "DELETE FROM temp.import_emails WHERE email = ?1 AND id = ?2",
+                    (&old, id),
+                )?;
+            }
+            if !is_own {
                 self.run("INSERT INTO temp.import_emails VALUES (?1, ?2)", (email, id))?;
             }
+            if staged.is_some() {
+                self.note_given(line, id)?;
+            }
         }
-        self.merge(line, id, is_new)
+        self.merge(line, id, is_new, staged.map(|staged| staged.line))
     }
 
     /// Places a line without an id; where it lacks what a new contact needs, another line may
@@ -201,22 +208,31 @@ impl Staging {
             [Some(first), Some(second)] => {
                 Ok(Placement::Refused(Refusal::EmailOfSeveral { ids: [first, second] }))
             }
-            [Some(id), None] => self.merge(line, id, false),
+            [Some(id), None] => {
+                let staged = self.staged(id)?;
+                self.merge(line, id, false, staged.map(|staged| staged.line))
+            }
             [None, _] if self.missing(line).is_some() => self.postpone(line, incomplete),
             [None, _] => {
                 let id = self.next_id;
                 self.next_id = id.checked_add(1).ok_or_else(|| self.no_ids_left())?;
                 self.run("INSERT INTO temp.import_emails VALUES (?1, ?2)", (email, id))?;
-                self.merge(line, id, true)
+                self.merge(line, id, true, None)
             }
         }
     }
 
-    /// Adds a line to what the file says of a contact.
-    fn merge(&mut self, line: Line<'_>, id: i64, is_new: bool) -> Result<Placement, ContactsError> {
+    /// Adds a line to what the file says of a contact, from `first_line` on.
+    fn merge(
+        &mut self,
+        line: Line<'_>,
+        id: i64,
+        is_new: bool,
+        first_line: Option<u64>,
+    ) -> Result<Placement, ContactsError> {
         const DOING: &str = "collecting the lines";
         let path = &self.database.path;
-        let Some(first_line) = self.first_line(id)? else {
+        let Some(first_line) = first_line else {
             let mut statement = self.cached(&self.sql.stage)?;
             let numbers = [id, i64::from(is_new), line_number(line)];
             bind_line(&mut statement, &numbers, line)
@@ -278,13 +294,28 @@ impl Staging {
         Ok(Placement::Postponed)
     }
 
-    /// The first line that spoke of a contact.
-    fn first_line(&self, id: i64) -> Result<Option<u64>, ContactsError> {
-        self.cached("SELECT line FROM temp.import_contacts WHERE id = ?1")?
-            .query_row([id], |row| row.get::<_, i64>(0))
+    /// What the lines so far say of a contact.
+    fn staged(&self, id: i64) -> Result<Option<Staged>, ContactsError> {
+        self.cached(&self.sql.staged)?
+            .query_row([id], |row| {
+                Ok(Staged { line: row.get::<_, i64>(0)?.unsigned_abs(), email: row.get(1)? })
+            })
             .optional()
-            .map(|line| line.map(i64::unsigned_abs))
             .doing("looking for a contact among the lines", &self.database.path)
+    }
+
+    /// The address of the contact with this id, empty if it has none; `None` if there is no such
+    /// contact.
+    fn stored_email(&self, id: i64) -> Result<Option<String>, ContactsError> {
+        if self.database.table_is_new {
+            return Ok(None);
+        }
+        self.cached(
+            "SELECT coalesce(trim(CAST(email AS TEXT)), '') FROM main.contacts WHERE id = ?1",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()
+        .doing("looking for a contact by its id", &self.database.path)
     }
 
     /// Two of the contacts that have an address.
@@ -304,48 +335,54 @@ impl Staging {
         Ok(owners)
     }
 
-    fn owns(&self, email: &str, id: i64) -> Result<bool, ContactsError> {
+    /// Whether a contact has an address that so many others have that `owners` may not show it.
+    fn owns(&self, email: &str, id: i64, owners: [Option<i64>; 2]) -> Result<bool, ContactsError> {
+        if owners[1].is_none() {
+            return Ok(false);
+        }
         self.cached("SELECT 1 FROM temp.import_emails WHERE email = ?1 AND id = ?2")?
             .exists((email, id))
             .doing("looking for a contact by its e-mail address", &self.database.path)
     }
 
-    /// The line that gave the contact `id` another address before. The first line counts, taken
-    /// or not, so that the answer does not depend on what the database held before.
-    fn other_email_given(
+    /// The line that gave the contact `id` another address before. Lines that were refused count
+    /// too, so that the answer does not depend on what the database held before.
+    fn other_email(
         &self,
         id: i64,
         email: &str,
-        line: u64,
+        staged: Option<&Staged>,
     ) -> Result<Option<u64>, ContactsError> {
-        let given = self
+        let given: Option<(String, i64)> = self
             .cached("SELECT email, line FROM temp.import_given WHERE id = ?1")?
-            .query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
             .doing("comparing the lines of a contact", &self.database.path)?;
-        if let Some((first, by)) = given {
-            return Ok((!first.eq_ignore_ascii_case(email)).then_some(by.unsigned_abs()));
-        }
-        self.run(
-            "INSERT INTO temp.import_given VALUES (?1, ?2, ?3)",
-            (id, email, line.cast_signed()),
-        )?;
-        Ok(None)
+        let before = match (&given, staged) {
+            (Some((email, line)), _) => Some((email.as_str(), line.unsigned_abs())),
+            (None, Some(Staged { line, email: Some(email) })) => Some((email.as_str(), *line)),
+            (None, _) => None,
+        };
+        Ok(before.filter(|(other, _)| !other.eq_ignore_ascii_case(email)).map(|(_, line)| line))
     }
 
-    /// Notes that a line has this address; `id` is 0 for lines without an id. An address that
-    /// lines with different ids have gets -1.
-    fn mention(&self, email: &str, id: i64) -> Result<(), ContactsError> {
+    /// Keeps the address of a line where the collected lines do not tell which line it is from.
+    fn note_given(&self, line: Line<'_>, id: i64) -> Result<(), ContactsError> {
+        let Some(email) = self.email(line) else { return Ok(()) };
         self.run(
-            "INSERT INTO temp.import_mentions VALUES (?1, ?2)
-             ON CONFLICT (email) DO UPDATE SET id = -1 WHERE id <> excluded.id",
-            (email, id),
+            "INSERT OR IGNORE INTO temp.import_given VALUES (?1, ?2, ?3)",
+            (id, email, line_number(line)),
         )
     }
 
-    fn is_mentioned_elsewhere(&self, email: &str, id: i64) -> Result<bool, ContactsError> {
-        self.cached("SELECT 1 FROM temp.import_mentions WHERE email = ?1 AND id <> ?2")?
-            .exists((email, id))
+    /// Notes that a line has this address without being the line of a contact that has it.
+    fn mention(&self, email: &str) -> Result<(), ContactsError> {
+        self.run("INSERT OR IGNORE INTO temp.import_mentions VALUES (?1)", [email])
+    }
+
+    fn is_mentioned(&self, email: &str) -> Result<bool, ContactsError> {
+        self.cached("SELECT 1 FROM temp.import_mentions WHERE email = ?1")?
+            .exists([email])
             .doing("looking for lines with an e-mail address", &self.database.path)
     }
 

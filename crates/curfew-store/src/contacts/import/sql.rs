@@ -7,6 +7,7 @@ use crate::contacts::table::{ContactsTable, quoted};
 #[derive(Debug)]
 pub(super) struct Sql {
     pub(super) stage: String,
+    pub(super) staged: String,
     pub(super) merge: String,
     pub(super) postpone_id: String,
     pub(super) postpone: String,
@@ -27,7 +28,7 @@ pub(super) fn each(columns: usize, text: impl FnMut(usize) -> String) -> String 
 }
 
 impl Sql {
-    pub(super) fn new(table: &ContactsTable, columns: &[usize]) -> Self {
+    pub(super) fn new(table: &ContactsTable, columns: &[usize], email: Option<usize>) -> Self {
         let names: Vec<String> =
             columns.iter().map(|column| quoted(&table.columns[*column].name)).collect();
         let parameters = |first| each(columns.len(), |i| format!(", ?{}", first + i));
@@ -95,6 +96,10 @@ impl Sql {
                 "INSERT INTO temp.import_contacts (id, is_new, line, lines{cells}) \
                  VALUES (?1, ?2, ?3, 1{})",
                 parameters(4)
+            ),
+            staged: format!(
+                "SELECT line, {} FROM temp.import_contacts WHERE id = ?1",
+                email.map_or("NULL".to_owned(), |place| format!("c{place}"))
             ),
             merge: format!(
                 "UPDATE temp.import_contacts SET lines = lines + 1, line = min(line, ?2), \

@@ -57,7 +57,7 @@ impl Staging {
             places.state = Some(columns.len());
             columns.push(at);
         }
-        let sql = Sql::new(&database.table, &columns);
+        let sql = Sql::new(&database.table, &columns, places.email);
         let mut this = Self {
             database,
             columns,
@@ -96,7 +96,7 @@ impl Staging {
                    (email TEXT COLLATE NOCASE, id INTEGER, PRIMARY KEY (email, id)) WITHOUT ROWID;
                  CREATE TEMP TABLE import_given (id INTEGER PRIMARY KEY, email, line);
                  CREATE TEMP TABLE import_mentions
-                   (email TEXT COLLATE NOCASE PRIMARY KEY, id INTEGER) WITHOUT ROWID;
+                   (email TEXT COLLATE NOCASE PRIMARY KEY) WITHOUT ROWID;
                  CREATE TEMP TABLE import_postponed_ids (line INTEGER PRIMARY KEY, id{cells});
                  CREATE TEMP TABLE import_postponed (line INTEGER PRIMARY KEY, id{cells});
                  CREATE TEMP TABLE import_waiting (line INTEGER PRIMARY KEY, id{cells});"
