@@ -13,7 +13,7 @@ pub use curfew_store::{
 use crate::{Error, config::Config};
 
 /// Who is on record for changes that a run makes because of its configuration.
-pub const CONFIGURATION: &str = "configuration file";
+const CONFIGURATION: &str = "configuration file";
 
 /// The campaigns of a configuration. What an entry leaves out has its default, also where the
 /// database has something else.
@@ -41,6 +41,22 @@ pub fn settings(config: &Config) -> CampaignSettings {
         ),
     });
     CampaignSettings { types: types.collect(), instances: instances.collect() }
+}
+
+/// Creates and updates the campaigns of a configuration in the database, on record as changed by
+/// the configuration file. Where something is to be written, `before` is called first.
+pub(crate) fn apply(
+    database: &Database,
+    config: &Config,
+    now: &str,
+    before: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let settings = settings(config);
+    if database.campaign_settings_differ(&settings)? {
+        before()?;
+        database.apply_campaign_settings(&settings, CONFIGURATION, now)?;
+    }
+    Ok(())
 }
 
 /// Opens a database to read its campaigns.

@@ -1,18 +1,13 @@
 //! The nightly run: plan every message and write what differs. And the same without writing.
 
-use std::{
-    collections::BTreeMap,
-    ops::ControlFlow,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::Instant};
 
 use curfew_engine::{
     Balance, Catalog, Change, Changed, Changes, Day, Draft, KindId, Limits, Planner, Settled,
     Today, WantedRow,
 };
 use curfew_store::{
-    Access, Applied, Database, PlanWriter, RunEnd, RunLock, RunStart, StoreError, Visited,
+    Access, Applied, Database, PlanWriter, Retry, RunEnd, RunLock, RunStart, Visited,
 };
 use serde::Serialize;
 
@@ -275,11 +270,7 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
         precaution.take(&database)?;
     }
     database.migrate(&started_at)?;
-    database.apply_campaign_settings(
-        &campaigns::settings(&request.config),
-        campaigns::CONFIGURATION,
-        &started_at,
-    )?;
+    campaigns::apply(&database, &request.config, &started_at, || precaution.take(&database))?;
     database.fail_abandoned_runs(&started_at)?;
     let setting = Setting::new(request, &database)?;
 
@@ -347,7 +338,7 @@ fn plan_and_write(
     let mut writer = PlanWriter::begin(database, run_id, now, planner.config(), planner.catalog())?;
     let batch_size = request.config.batch_size as usize;
     for issues in settlement.census.issues.chunks(batch_size) {
-        write_patiently(&mut writer, |writer| {
+        Retry::default().run(|_| {
             issues.iter().try_for_each(|(id, issue)| writer.issue(*id, issue))?;
             writer.commit_batch(None)
         })?;
@@ -392,13 +383,9 @@ fn write_batch(
     contacts: &[(i64, Changes)],
 ) -> Result<Vec<String>, Error> {
     let last = contacts.last().map(|(id, _)| *id);
-    let targets = |writer: &mut PlanWriter<'_>, changes: &Changes| {
-        changes.targets.iter().try_for_each(|(id, status)| writer.set_target_status(*id, *status))
-    };
-    let result = write_patiently(writer, |writer| {
+    let result = Retry::default().run(|_| {
         for (contact_id, changes) in contacts {
             writer.apply(*contact_id, changes)?;
-            targets(writer, changes)?;
         }
         writer.commit_batch(last)
     });
@@ -406,14 +393,11 @@ fn write_batch(
         Ok(()) => Ok(Vec::new()),
         Err(error) if error.is_refusal() => {
             let mut refused = Vec::new();
-            write_patiently(writer, |writer| {
+            Retry::default().run(|_| {
                 refused.clear();
                 for (contact_id, changes) in contacts {
-                    match writer.apply_or_refuse(*contact_id, changes)? {
-                        Applied::Done => targets(writer, changes)?,
-                        Applied::Refused(why) => {
-                            refused.push(format!("contact {contact_id}: {why}"));
-                        }
+                    if let Applied::Refused(why) = writer.apply_or_refuse(*contact_id, changes)? {
+                        refused.push(format!("contact {contact_id}: {why}"));
                     }
                 }
                 writer.commit_batch(last)
@@ -422,30 +406,6 @@ fn write_batch(
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// How often a batch is tried when the database is busy or reading or writing fails for a moment.
-const ATTEMPTS_MAX: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-
-/// Repeats a batch that failed for a passing reason, after pauses that double, each with a random
-/// part, so that two programs that wait for each other do not stay in step.
-fn write_patiently(
-    writer: &mut PlanWriter<'_>,
-    mut batch: impl FnMut(&mut PlanWriter<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut pause = FIRST_PAUSE;
-    for _ in 1..ATTEMPTS_MAX {
-        match batch(writer) {
-            Err(error) if error.is_transient() => {
-                tracing::warn!(%error, ?pause, "a batch failed and is tried again");
-                std::thread::sleep(pause.mul_f64(1.0 + fastrand::f64()));
-                pause *= 2;
-            }
-            result => return result,
-        }
-    }
-    batch(writer)
 }
 
 /// An instant as text, in UTC, to the second.

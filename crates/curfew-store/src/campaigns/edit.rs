@@ -212,6 +212,14 @@ impl Database {
         editor.commit()
     }
 
+    /// Whether [`Database::apply_campaign_settings`] would change anything.
+    pub fn campaign_settings_differ(
+        &self,
+        settings: &CampaignSettings,
+    ) -> Result<bool, StoreError> {
+        Ok(!self.campaign_records()?.overlay(settings).is_empty())
+    }
+
     /// All campaign types, by name.
     pub fn campaign_types(&self) -> Result<Vec<TypeRecord>, StoreError> {
         let records = self.campaign_records()?;
