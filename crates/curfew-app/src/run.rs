@@ -263,6 +263,8 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
     let start = Instant::now();
     let now = jiff::Timestamp::now();
     let started_at = timestamp(now);
+    // A day that no plan can be made for is refused before anything is written.
+    today_or(request.today, &request.config)?;
     let mut database = Database::open(&request.database, Access::ReadWrite)?;
     let _lock = RunLock::acquire(&request.database, "curfew run", &started_at)?;
     let mut precaution = Precaution::new(&request.config, request.backup);
