@@ -104,7 +104,7 @@ fn insert_all(bencher: Bencher<'_, '_>) {
             (folder, Database::open(path, Access::ReadWrite).unwrap())
         })
         .counter(per_contact())
-        .bench_refs(|(_, db)| fill(db));
+        .bench_local_refs(|(_, db)| fill(db));
 }
 
 /// What the same rows cost SQLite alone, in one statement: the measure for [`insert_all`].
@@ -119,7 +119,7 @@ fn insert_all_by_sqlite(bencher: Bencher<'_, '_>) {
             (folder, db)
         })
         .counter(per_contact())
-        .bench_refs(|(_, db)| {
+        .bench_local_refs(|(_, db)| {
             let sql = "INSERT INTO main.email_schedules SELECT * FROM source.email_schedules";
             db.connection().execute_batch(sql).unwrap();
         });

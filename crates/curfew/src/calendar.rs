@@ -63,7 +63,7 @@ mod tests {
         let volume = [("2026-11-20", 3), ("2026-11-23", 12)]
             .map(|(date, messages)| DayVolume { date: date.to_owned(), messages });
         let text = calendar(&volume, jiff::civil::date(2026, 11, 20), 1);
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
               November 2026
                    Mo    Tu    We    Th    Fr    Sa    Su
                                                      1
@@ -73,7 +73,7 @@ mod tests {
                 23 12 24  · 25  · 26  · 27  · 28  · 29  ·
                 30  ·
 
-        "#]]
+        "]]
         .assert_eq(&text);
     }
 }

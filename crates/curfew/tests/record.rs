@@ -1,5 +1,7 @@
 //! The record that stands, as a user meets it: backups, configuration versions, history, status.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -21,9 +21,9 @@ pub(crate) fn run(args: &RulesArgs) -> anyhow::Result<Ending> {
     let config = super::run::load_config(args.config.as_deref())?;
     let rules = rules::in_force(&config);
     if args.json {
-        output::print_json(&rules)?
+        output::print_json(&rules)?;
     } else {
-        output::print(&text(&rules))?
+        output::print(&text(&rules))?;
     }
     Ok(Ending::Done)
 }

@@ -24,9 +24,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ending> {
     bar.finish();
     let report = result?;
     if args.json {
-        output::print_json(&report)?
+        output::print_json(&report)?;
     } else {
-        output::print(&summary(&report))?
+        output::print(&summary(&report))?;
     }
     Ok(ending(&report))
 }
