@@ -63,17 +63,20 @@ mod tests {
         let volume = [("2026-11-20", 3), ("2026-11-23", 12)]
             .map(|(date, messages)| DayVolume { date: date.to_owned(), messages });
         let text = calendar(&volume, jiff::civil::date(2026, 11, 20), 1);
-        expect_test::expect![[r"
-              November 2026
-                   Mo    Tu    We    Th    Fr    Sa    Su
-                                                     1
-                 2     3     4     5     6     7     8
-                 9    10    11    12    13    14    15
-                16    17    18    19    20* 3 21  · 22  ·
-                23 12 24  · 25  · 26  · 27  · 28  · 29  ·
-                30  ·
-
-        "]]
-        .assert_eq(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "  November 2026",
+                "       Mo    Tu    We    Th    Fr    Sa    Su",
+                "                                         1",
+                "     2     3     4     5     6     7     8",
+                "     9    10    11    12    13    14    15",
+                "    16    17    18    19    20* 3 21  · 22  ·",
+                "    23 12 24  · 25  · 26  · 27  · 28  · 29  ·",
+                "    30  ·",
+                "",
+            ]
+        );
     }
 }
