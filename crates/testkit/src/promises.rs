@@ -248,10 +248,13 @@ pub fn planned_dates_stay(
         if now.date() == Some(date) {
             continue;
         }
-        // Step 4: another message of the sort has the day. Step 5: the day is still as full as it may be.
+        // Step 4: another message of the sort took the day, or one that moved had it before it went on. Step 5: the day
+        // is still as full as it may be.
         let taken = after.rows.values().any(|other| {
+            let moved = before.rows.get(&other.id).and_then(StoredRow::date) != other.date();
             other.content.contact_id == row.content.contact_id
-                && other.date() == Some(date)
+                && other.id != row.id
+                && (other.date() == Some(date) || moved)
                 && same_sort(row, other)
                 && (other.is_planned() || other.has_volume() || other.skipped_for(&[FREQUENCY]))
         });
