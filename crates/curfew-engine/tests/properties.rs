@@ -16,7 +16,8 @@ use proptest::{
     test_runner::{RngSeed, TestRunner},
 };
 use support::{
-    organization::{Cell, Effect, Organization, Plan, ScheduleRow},
+    day,
+    organization::{Cell, ContactRow, Effect, Organization, Plan, ScheduleRow},
     promises,
     sample::samples,
 };
@@ -198,6 +199,35 @@ fn contacts_do_not_change_each_others_plans_where_no_limit_is_reached() {
             assert_eq!(contact.changes, changes.unwrap_or_default(), "contact {}", contact.id);
         }
     });
+}
+
+#[test]
+fn a_contact_that_changes_while_the_plan_is_made_is_noticed() {
+    let mut organization =
+        Organization::new(day("2026-05-01"), PlanConfig::with_rules(default_table()));
+    let cell = |text: &str| Cell::text(text);
+    let contact = ContactRow {
+        email: cell("ann@example.com"),
+        zip_code: cell("75201"),
+        birth_date: cell("1960-06-15"),
+        ..ContactRow::default()
+    };
+    organization.contacts.insert(1, contact);
+    let unchanged = organization.settle_later(&organization, 1).expect("nothing changed");
+    assert_eq!(unchanged.rows.len(), 2, "birthday and enrollment message");
+
+    let changes: [fn(&mut ContactRow); 4] = [
+        |contact| contact.birth_date = Cell::text("1960-06-16"),
+        |contact| contact.effective_date = Cell::text("2020-07-01"),
+        |contact| contact.zip_code = Cell::text("90210"),
+        |contact| contact.status = Cell::text("inactive"),
+    ];
+    for change in changes {
+        let mut now = organization.clone();
+        change(now.contacts.get_mut(&1).unwrap());
+        let contact = now.contacts[&1].clone();
+        organization.settle_later(&now, 1).expect_err(&format!("{contact:?}"));
+    }
 }
 
 /// What the sender did with the rows of an organization while days went by.

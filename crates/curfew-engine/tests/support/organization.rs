@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_engine::{
-    Answer, Balance, Behaviour, Campaign, Catalog, Change, Changes, ContactInput, DateError, Day,
-    DeleteReason, Draft, ExistingRow, Fate, Issue, Ledger, Limits, Message, Moment, Note,
-    PlanConfig, Planner, RawContact, RawRow, RowReader, SkipReason, Standing, Status, Target,
-    TargetStatus, Today, Value, WantedRow,
+    Answer, Balance, Behaviour, Campaign, Catalog, Change, ChangedMeanwhile, Changes, ContactInput,
+    DateError, Day, DeleteReason, Draft, ExistingRow, Fate, Issue, Ledger, Limits, Message, Moment,
+    Note, PlanConfig, Planner, RawContact, RawRow, RowReader, SkipReason, Standing, Status, Tally,
+    Target, TargetStatus, Today, Value, WantedRow,
 };
 
 /// A value of a column of `contacts`.
@@ -207,6 +207,7 @@ pub(crate) struct Plan {
     pub(crate) moved: u64,
     pub(crate) days_above_threshold: usize,
     pub(crate) volume: BTreeMap<Day, u64>,
+    pub(crate) tally: Tally,
 }
 
 /// What one run decided for one contact.
@@ -344,7 +345,34 @@ impl Organization {
         let contacts = contacts.collect();
         let (moved, days_above_threshold) = (balance.moved(), balance.days_above_threshold());
         let volume = balance.volume().collect();
-        Plan { catalog, contacts, limits, moved, days_above_threshold, volume }
+        let tally = balance.tally().clone();
+        Plan { catalog, contacts, limits, moved, days_above_threshold, volume, tally }
+    }
+
+    /// Plans the organization, and then settles the contact with the data that it has `now`.
+    pub(crate) fn settle_later(
+        &self,
+        now: &Self,
+        contact_id: i64,
+    ) -> Result<Changes, ChangedMeanwhile> {
+        let catalog = Catalog::new(&self.config, self.campaigns.clone());
+        let today = Today::new(self.today).expect("a year that plans are made for");
+        let planner = Planner::new(&self.config, &catalog, today);
+        let reader = RowReader::new(&self.config, &catalog);
+        let mut draft = Draft::default();
+        let mut ledger = Ledger::new(&planner);
+        for contact in self.read(&catalog, &reader) {
+            planner.draft(&contact.input(self), &mut draft);
+            ledger.add(&planner, &draft, &contact.rows, false);
+        }
+        let limits = Limits::of(&self.config, self.number_of_contacts());
+        let balance = Balance::new(&planner, vec![ledger], limits);
+        let read = now.read(&catalog, &reader);
+        let contact = read.iter().find(|contact| contact.id == contact_id).expect("it exists");
+        planner.draft(&contact.input(now), &mut draft);
+        let mut changes = Changes::default();
+        planner.changes(&contact.input(now), &draft, balance.settled(contact_id), &mut changes)?;
+        Ok(changes)
     }
 
     pub(crate) fn number_of_contacts(&self) -> u64 {

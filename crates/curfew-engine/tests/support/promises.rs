@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use curfew_engine::{Contact, Day, KindClass, Placement, Standing, Status};
+use curfew_engine::{Contact, Day, KindClass, Placement, Standing, Status, Tally, Verdict};
 
 use super::{
     naive::{self, Person},
@@ -21,7 +21,44 @@ pub(crate) fn check(
             .map_err(|why| format!("contact {}: {why}", contact.id))?;
     }
     check_rows(before, plan, after)?;
-    check_volume(before, plan)
+    check_volume(before, plan)?;
+    check_counts(plan)
+}
+
+/// What a run reports of itself is what it did.
+fn check_counts(plan: &Plan) -> Result<(), String> {
+    let moved = plan.messages().filter(|(_, message)| message.is_moved).count() as u64;
+    require(plan.moved == moved, || format!("{} moved, but there are {moved}", plan.moved))?;
+    let mut tally = Tally::default();
+    for (_, message) in plan.messages() {
+        let counts = match message.message.placement {
+            Placement::Excluded(_) | Placement::NoOpenDay { .. } => &mut tally.excluded,
+            Placement::LowerPriority { .. } => &mut tally.lower_priority,
+            _ if message.is_refused => &mut tally.refused,
+            _ => &mut tally.planned,
+        };
+        *counts.entry(message.message.kind).or_default() += 1;
+    }
+    require(plan.tally == tally, || format!("the tally is {:?}, not {tally:?}", plan.tally))?;
+    for contact in &plan.contacts {
+        for planned in &contact.messages {
+            let message = &planned.message;
+            let notes = contact.notes.iter().filter(|note| {
+                note.verdict == Verdict::Considered
+                    && (note.kind, note.ideal, note.deadline, note.event)
+                        == (message.kind, message.ideal, message.deadline, message.event.date())
+            });
+            require(notes.count() > 0, || {
+                format!("contact {}: nothing explains {message:?}", contact.id)
+            })?;
+        }
+        let considered =
+            contact.notes.iter().filter(|note| note.verdict == Verdict::Considered).count();
+        require(considered == contact.messages.len(), || {
+            format!("contact {}: {considered} are considered", contact.id)
+        })?;
+    }
+    Ok(())
 }
 
 fn person(contact: &Contact) -> Person {
