@@ -2,8 +2,8 @@
 //!
 //! The same seed gives the same bytes of the database file, with the same version of this program
 //! on every machine; and contact number 7 is the same person among ten and among ten million. The
-//! random numbers are those of ChaCha8 with one stream for each contact, see
-//! [`rand_chacha`]: a published algorithm that can be entered at any contact.
+//! random numbers are those of [`rand_chacha`]'s 8 rounds of a published
+//! algorithm, with one stream for each contact, so that it can be entered at any contact.
 
 use std::path::PathBuf;
 

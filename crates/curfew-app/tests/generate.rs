@@ -64,10 +64,10 @@ fn the_organization_of_a_seed_stays_the_same_from_version_to_version() {
         .unwrap();
     let rows: Vec<String> =
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         1|Florence|Rivera|florence.rivera.1@example.net|76652|TX|1959-04-16|2024-08-01|905-555-0170|Cedar Health|High-deductible G|active
         2|Henry|Vega|henry.vega.2@example.net|21734|MD|1955-12-01|2022-05-01|462-555-0118|First Prairie|N|active
-        300|Elmer|Oakley|elmer.oakley.300@example.com|98929|WA|1948-03-14|2023-10-01|783-555-0169|United Hearth|F|active"#]].assert_eq(&rows.join("\n"));
+        300|Elmer|Oakley|elmer.oakley.300@example.com|98929|WA|1948-03-14|2023-10-01|783-555-0169|United Hearth|F|active"]].assert_eq(&rows.join("\n"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) enum Part {
     Sample = 3,
 }
 
-/// ChaCha with 8 rounds: a published algorithm, so that a seed means the same for ever, with a
+/// The `ChaCha` cipher with 8 rounds: a published algorithm, so that a seed means the same for ever, with a
 /// stream of its own for every contact, so that a contact is the same among a hundred and among
 /// millions. How numbers are drawn from it is written down here, because what crates for
 /// distributions do changes between their versions.
