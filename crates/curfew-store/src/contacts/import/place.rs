@@ -153,8 +153,12 @@ impl Staging {
                 return Ok(Placement::Refused(Refusal::OtherEmail { line }));
             }
         }
-        let stored = if staged.is_some() { None } else { self.stored_email(id)? };
-        let is_new = staged.is_none() && stored.is_none();
+        // The address it has by now; only that of a line says more than the database.
+        let current = match &staged {
+            Some(Staged { email: Some(email), .. }) => Some(email.clone()),
+            _ => self.stored_email(id)?,
+        };
+        let is_new = staged.is_none() && current.is_none();
         if is_new && let Some(field) = self.missing(line) {
             if is_last {
                 return Ok(Placement::Refused(Refusal::Missing(field)));
@@ -163,28 +167,26 @@ impl Staging {
             return self.postpone(line, Queue::Ids);
         }
         if let Some(email) = email {
-            let owners = self.owners(email)?;
-            let is_own = owners.contains(&Some(id)) || self.owns(email, id, owners)?;
-            if let (false, Some(owner)) = (is_own, owners[0]) {
-                self.note_given(line, id)?;
-                self.mention(email)?;
-                return Ok(Placement::Refused(Refusal::EmailOfAnother { id: owner }));
-            }
-            if !is_own && !is_new {
-                if !is_last {
-                    self.note_given(line, id)?;
-                    return self.postpone(line, Queue::Ids);
-                }
-                let old = self.stored_email(id)?.unwrap_or_default();
-                if self.is_mentioned(&old)? {
-                    return Ok(Placement::Refused(Refusal::OldEmailInUse { email: old }));
-                }
-                self.run(
-                    "DELETE FROM temp.import_emails WHERE email = ?1 AND id = ?2",
-                    (&old, id),
-                )?;
-            }
+            let is_own = current.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(email));
             if !is_own {
+                if let [Some(owner), _] = self.owners(email)? {
+                    self.note_given(line, id)?;
+                    self.mention(email)?;
+                    return Ok(Placement::Refused(Refusal::EmailOfAnother { id: owner }));
+                }
+                if let Some(old) = current {
+                    if !is_last {
+                        self.note_given(line, id)?;
+                        return self.postpone(line, Queue::Ids);
+                    }
+                    if self.is_mentioned(&old)? {
+                        return Ok(Placement::Refused(Refusal::OldEmailInUse { email: old }));
+                    }
+                    self.run(
+                        "DELETE FROM temp.import_emails WHERE email = ?1 AND id = ?2",
+                        (&old, id),
+                    )?;
+                }
                 self.run("INSERT INTO temp.import_emails VALUES (?1, ?2)", (email, id))?;
             }
             if staged.is_some() {
@@ -319,8 +321,9 @@ impl Staging {
     }
 
     /// Two of the contacts that have an address.
-    fn owners(&self, email: &str) -> Result<[Option<i64>; 2], ContactsError> {
+    fn owners(&mut self, email: &str) -> Result<[Option<i64>; 2], ContactsError> {
         const DOING: &str = "looking for a contact by its e-mail address";
+        self.load_emails()?;
         let path = &self.database.path;
         let mut statement =
             self.cached("SELECT id FROM temp.import_emails WHERE email = ?1 ORDER BY id LIMIT 2")?;
@@ -333,16 +336,6 @@ impl Staging {
             }
         }
         Ok(owners)
-    }
-
-    /// Whether a contact has an address that so many others have that `owners` may not show it.
-    fn owns(&self, email: &str, id: i64, owners: [Option<i64>; 2]) -> Result<bool, ContactsError> {
-        if owners[1].is_none() {
-            return Ok(false);
-        }
-        self.cached("SELECT 1 FROM temp.import_emails WHERE email = ?1 AND id = ?2")?
-            .exists((email, id))
-            .doing("looking for a contact by its e-mail address", &self.database.path)
     }
 
     /// The line that gave the contact `id` another address before. Lines that were refused count

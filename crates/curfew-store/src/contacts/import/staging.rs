@@ -30,6 +30,8 @@ pub struct Staging {
     pub(super) now: String,
     pub(super) next_id: i64,
     pub(super) id_max_mentioned: i64,
+    /// The table of addresses has those of the database.
+    pub(super) emails_loaded: bool,
     pub(super) sql: Sql,
     pub(super) committed: bool,
 }
@@ -67,6 +69,7 @@ impl Staging {
             now: now.to_owned(),
             next_id: 1,
             id_max_mentioned: 0,
+            emails_loaded: false,
             sql,
             committed: false,
         };
@@ -105,15 +108,6 @@ impl Staging {
         if self.database.table_is_new {
             return Ok(());
         }
-        // Ids that are not whole numbers cannot be meant by a file, and never get a message.
-        self.batch(
-            "reading the e-mail addresses of the contacts",
-            "INSERT OR IGNORE INTO temp.import_emails
-             SELECT trim(email), CAST(id AS INTEGER) FROM main.contacts
-             WHERE typeof(email) = 'text' AND trim(email) <> ''
-               AND CAST(CAST(id AS INTEGER) AS TEXT) = CAST(id AS TEXT)
-             ORDER BY trim(email) COLLATE NOCASE, id",
-        )?;
         let id_max: Option<i64> = self
             .database
             .connection
@@ -122,6 +116,24 @@ impl Staging {
         let used = id_max.unwrap_or(0).max(self.sequence()?).max(0);
         self.next_id = used.checked_add(1).ok_or_else(|| self.no_ids_left())?;
         Ok(())
+    }
+
+    /// Collects who has which address, the first time that it matters: a file of known contacts
+    /// whose addresses stay need not know.
+    pub(super) fn load_emails(&mut self) -> Result<(), ContactsError> {
+        if self.emails_loaded || self.database.table_is_new {
+            return Ok(());
+        }
+        self.emails_loaded = true;
+        // Ids that are not whole numbers cannot be meant by a file, and never get a message.
+        self.batch(
+            "reading the e-mail addresses of the contacts",
+            "INSERT OR IGNORE INTO temp.import_emails
+             SELECT trim(email), CAST(id AS INTEGER) FROM main.contacts
+             WHERE typeof(email) = 'text' AND trim(email) <> ''
+               AND CAST(CAST(id AS INTEGER) AS TEXT) = CAST(id AS TEXT)
+             ORDER BY trim(email) COLLATE NOCASE, id",
+        )
     }
 
     /// The highest id that was ever given out, where the table remembers it; else 0.
