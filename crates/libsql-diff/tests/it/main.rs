@@ -1,0 +1,4 @@
+//! Differences found, applied and rendered, on real files.
+
+mod exactness;
+mod support;
