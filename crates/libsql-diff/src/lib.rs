@@ -1,0 +1,53 @@
+//! What differs between two SQLite files, exactly: found, kept and applied.
+//!
+//! [`diff()`] compares two databases and gives a [`Diff`]: a list of typed [`Operation`]s with
+//! values, in memory or on disk however large it is. [`apply()`] carries it out on a third
+//! database in one transaction, checking every row it changes; applied to the first, it makes that
+//! one equal to the second: same definitions, same rows, same values by type and bit.
+//!
+//! Nothing is done through SQL text that would have to be split again, no trigger fires and no
+//! foreign key acts while a diff is applied, and the inputs are never written to: not even their
+//! write-ahead logs are checkpointed.
+//!
+//! A program that also uses the `libsql` crate must open its first `libsql` database before it
+//! calls anything here: that crate sets SQLite's threading mode, which only works before its first
+//! use.
+
+#![deny(missing_docs)]
+
+mod apply;
+mod btree;
+mod codec;
+mod diff;
+mod error;
+mod file;
+mod foreign_keys;
+mod key;
+mod operation;
+mod pages;
+mod plan;
+mod progress;
+mod rows;
+mod schema;
+mod source;
+mod sqlite;
+mod sqltext;
+mod statements;
+mod summary;
+mod value;
+mod writer;
+mod wtf8;
+
+pub use apply::{Applied, ApplyOptions, apply, apply_with};
+pub use diff::{Options, Rowids, Sink, diff, diff_connections, diff_into, diff_with};
+pub use error::{Conflict, ConflictKind, Error, Result};
+pub use file::{Diff, DiffWriter, FORMAT_VERSION, FileKind, Operations};
+pub use operation::{
+    ColumnChange, ColumnInfo, ColumnSource, ForeignKeyState, Identity, KeyColumn, ObjectKind,
+    Operation, RowChange, RowKey, SchemaObject, SequenceChange, Setting, SettingChange,
+    TableChange, TableCounts, TableEdit,
+};
+pub use progress::{OnProgress, Progress};
+pub use sqlite::Encoding;
+pub use summary::{EditKind, Summary, TableSummary};
+pub use value::{Value, ValueRef};

@@ -1,0 +1,112 @@
+//! The pages of a database file as the current read transaction sees them: the file itself,
+//! overlaid with the frames of its write-ahead log.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use crate::sqlite::MainFile;
+
+const FRAME_HEADER: usize = 24;
+
+pub(crate) struct Pages<'c> {
+    file: MainFile<'c>,
+    /// What both files must have in common for their pages to be comparable.
+    pub layout: Layout,
+    /// For each page in the log, the last frame that holds it.
+    frames: HashMap<u32, u32>,
+    salt: Option<[u8; 8]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub page_size: usize,
+    /// Bytes at the end of each page that extensions use.
+    pub reserved: usize,
+    /// Since format 4, descending keys are stored so.
+    pub schema_format: u32,
+}
+
+impl Layout {
+    pub(crate) fn usable(self) -> usize {
+        self.page_size - self.reserved
+    }
+}
+
+/// What tells one generation of the log from the next.
+pub(crate) fn log_salt(conn: &Connection, page_size: usize) -> Option<[u8; 8]> {
+    let file = MainFile::of(conn)?;
+    let mut frame = vec![0; FRAME_HEADER + page_size];
+    file.wal_frame(1, &mut frame).then(|| salt_of(&frame))
+}
+
+fn salt_of(frame: &[u8]) -> [u8; 8] {
+    let mut salt = [0; 8];
+    salt.copy_from_slice(&frame[8..16]);
+    salt
+}
+
+impl<'c> Pages<'c> {
+    /// None if the pages cannot be read with certainty: no file, an encrypted one, a log that is
+    /// being written to this moment.
+    ///
+    /// The caller is inside a read transaction that began after `salt_before` was taken with
+    /// [`log_salt`]. A log is only begun anew, over the frames that this transaction sees, with a
+    /// new salt; the same salt before, now and at [`Pages::is_unchanged`] means that those frames
+    /// stayed as they were.
+    pub(crate) fn open(
+        conn: &'c Connection,
+        page_size: usize,
+        salt_before: Option<[u8; 8]>,
+    ) -> Option<Self> {
+        let file = MainFile::of(conn)?;
+        if !(512..=65_536).contains(&page_size) {
+            return None;
+        }
+        let count = file.wal_frames()?;
+        let mut frames = HashMap::new();
+        let mut frame = vec![0; FRAME_HEADER + page_size];
+        let mut salt = None;
+        for number in 1..=count {
+            if !file.wal_frame(number, &mut frame) {
+                return None;
+            }
+            if salt_before != Some(salt_of(&frame)) {
+                return None;
+            }
+            salt = salt_before;
+            let page = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
+            frames.insert(page, number);
+        }
+        let layout = Layout { page_size, reserved: 0, schema_format: 0 };
+        let mut pages = Self { file, layout, frames, salt };
+        let mut first = vec![0; page_size];
+        if !pages.read(1, &mut first) || !first.starts_with(b"SQLite format 3\0") {
+            return None;
+        }
+        pages.layout.reserved = usize::from(first[20]);
+        pages.layout.schema_format =
+            u32::from_be_bytes([first[44], first[45], first[46], first[47]]);
+        (pages.layout.usable() >= 480).then_some(pages)
+    }
+
+    /// Fills `page` with page `number`, counted from 1; false if there is no such page.
+    pub(crate) fn read(&self, number: u32, page: &mut Vec<u8>) -> bool {
+        if let Some(&frame) = self.frames.get(&number) {
+            page.resize(FRAME_HEADER + self.layout.page_size, 0);
+            let read = self.file.wal_frame(frame, page) && Some(salt_of(page)) == self.salt;
+            page.drain(..FRAME_HEADER);
+            return read;
+        }
+        page.resize(self.layout.page_size, 0);
+        let Some(before) = number.checked_sub(1) else { return false };
+        self.file.read(page, u64::from(before) * self.layout.page_size as u64)
+    }
+
+    /// Whether the log is still the one that was read.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        let Some(salt) = self.salt else { return true };
+        let mut frame = vec![0; FRAME_HEADER + self.layout.page_size];
+        self.file.wal_frame(1, &mut frame) && salt_of(&frame) == salt
+    }
+}

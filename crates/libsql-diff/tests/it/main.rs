@@ -1,0 +1,6 @@
+//! Differences found, applied and rendered, on real files.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod exactness;
+mod support;
