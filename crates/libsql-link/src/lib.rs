@@ -1,0 +1,1 @@
+//! One way to open libSQL: a local file, a remote database, an embedded replica.
