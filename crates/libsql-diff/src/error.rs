@@ -112,6 +112,15 @@ pub enum Error {
     /// A diff, a changeset or a script can only be applied outside of a transaction.
     #[error("the connection is inside a transaction; commit or roll back first")]
     InTransaction,
+    /// A statement of an SQL script that SQLite refused, or that cannot be run as part of one
+    /// transaction. Nothing was applied.
+    #[error("line {line}: {what}; nothing was applied")]
+    Script {
+        /// The line on which the statement begins, counted from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
     /// Not a file of the expected kind, or one cut off or altered.
     #[error("{subject}: byte {offset}: {what}")]
     Format {

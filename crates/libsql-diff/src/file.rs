@@ -464,6 +464,8 @@ fn encoding_of(byte: u8) -> Option<Encoding> {
 pub enum FileKind {
     /// A diff file, see [`Diff::open`].
     Diff,
+    /// A diff as JSON, see [`Diff::read_json`].
+    Json,
     /// A changeset or patchset of SQLite's session extension, see [`crate::Changeset`].
     Changeset,
     /// Anything else: SQL text, see [`crate::apply_script`].
@@ -493,6 +495,8 @@ impl FileKind {
             {
                 Self::Changeset
             }
+            // No SQL statement begins with a brace.
+            _ if start.trim_ascii_start().starts_with(b"{") => Self::Json,
             _ => Self::Sql,
         }
     }

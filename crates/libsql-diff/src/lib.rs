@@ -17,18 +17,22 @@
 
 mod apply;
 mod btree;
+mod changeset;
 mod codec;
 mod diff;
 mod error;
 mod file;
 mod foreign_keys;
+mod json;
 mod key;
+mod merge;
 mod operation;
 mod pages;
 mod plan;
 mod progress;
 mod rows;
 mod schema;
+mod script;
 mod source;
 mod sqlite;
 mod sqltext;
@@ -39,15 +43,24 @@ mod writer;
 mod wtf8;
 
 pub use apply::{Applied, ApplyOptions, apply, apply_with};
+pub use changeset::{
+    CONFLICTS_KEPT_MAX, Change, ChangedRow, Changes, Changeset, ChangesetApplied, ChangesetKind,
+    ChangesetSummary, ChangesetTable, Omission, OmissionReason, OnConflict,
+};
 pub use diff::{Options, Rowids, Sink, diff, diff_connections, diff_into, diff_with};
 pub use error::{Conflict, ConflictKind, Error, Result};
 pub use file::{Diff, DiffWriter, FORMAT_VERSION, FileKind, Operations};
+pub use merge::{
+    ColumnConflict, MERGE_CONFLICTS_KEPT_MAX, Merge, MergeConflict, MergeConflictKind, MergePolicy,
+    merge, merge_files,
+};
 pub use operation::{
     ColumnChange, ColumnInfo, ColumnSource, ForeignKeyState, Identity, KeyColumn, ObjectKind,
     Operation, RowChange, RowKey, SchemaObject, SequenceChange, Setting, SettingChange,
     TableChange, TableCounts, TableEdit,
 };
 pub use progress::{OnProgress, Progress};
+pub use script::{ScriptApplied, Statement, Statements, apply_script, statements};
 pub use sqlite::Encoding;
 pub use summary::{EditKind, Summary, TableSummary};
 pub use value::{Value, ValueRef};
