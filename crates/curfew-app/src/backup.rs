@@ -9,7 +9,7 @@ use curfew_store::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{Error, config::Config, run::timestamp};
+use crate::{Error, Stage, config::Config, run::timestamp};
 
 /// A backup that was made.
 #[derive(Clone, Debug, Serialize)]
@@ -104,21 +104,39 @@ pub(crate) struct Precaution<'r> {
     /// Whether one is still to be made.
     is_due: bool,
     report: Option<BackupReport>,
+    seconds: f64,
 }
 
 impl<'r> Precaution<'r> {
     /// `wanted`: whether a backup is to be made at all.
     pub(crate) fn new(config: &'r Config, wanted: bool) -> Self {
-        Self { config, is_due: wanted, report: None }
+        Self { config, is_due: wanted, report: None, seconds: 0.0 }
     }
 
     /// Called before something is written; no transaction may be open.
     pub(crate) fn take(&mut self, database: &Database) -> Result<(), Error> {
         if self.is_due {
-            self.report = Some(of(database, self.config)?);
+            let watch = Stage::Backup.begin();
+            let report = of(database, self.config)?;
+            self.seconds = watch.seconds();
+            tracing::info!(
+                seconds = self.seconds,
+                bytes = report.bytes,
+                contacts = report.contacts,
+                schedules = report.schedules,
+                removed = report.removed.len(),
+                backup = %report.backup.display(),
+                "stage ends"
+            );
+            self.report = Some(report);
             self.is_due = false;
         }
         Ok(())
+    }
+
+    /// How long the backup took; 0 if none was made.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.seconds
     }
 
     /// The backup, if one was made.

@@ -7,7 +7,7 @@ use curfew_engine::{
     Today, WantedRow,
 };
 use curfew_store::{
-    Access, Applied, Database, PlanWriter, Retry, RunEnd, RunLock, RunStart, Visited,
+    Access, Applied, Database, PlanWriter, Retry, RunEnd, RunLock, RunStart, StoreError, Visited,
 };
 use serde::Serialize;
 
@@ -82,6 +82,8 @@ pub struct RunReport {
     pub rows_overtaken: u64,
     /// Contacts of whom the database refused a row (a constraint or trigger of its owner), and why.
     pub refused: Vec<String>,
+    /// Batches that could not be written, although they were tried several times; all others were.
+    pub failed_batches: Vec<FailedBatch>,
     /// What is wrong with campaigns, so that they are left out.
     pub problems: Vec<String>,
     /// The backup that was made before the first change; absent if none was.
@@ -94,6 +96,11 @@ impl RunReport {
     /// Whether somebody should look at something: exit code 1.
     pub fn needs_attention(&self) -> bool {
         self.contacts_postponed > 0 || !self.refused.is_empty() || !self.problems.is_empty()
+    }
+
+    /// Whether batches could not be written: exit code 3. The run is on record as failed.
+    pub fn is_failed(&self) -> bool {
+        !self.failed_batches.is_empty()
     }
 
     /// Whether no row is inserted, changed or deleted.
@@ -146,6 +153,19 @@ pub struct RowCounts {
     pub unchanged: u64,
 }
 
+/// A batch of contacts of which nothing was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedBatch {
+    /// Its first contact.
+    pub first_contact_id: i64,
+    /// Its last contact.
+    pub last_contact_id: i64,
+    /// How many contacts it has.
+    pub contacts: u64,
+    /// Why it could not be written.
+    pub error: String,
+}
+
 /// The messages of one day.
 #[derive(Clone, Debug, Serialize)]
 pub struct DayVolume {
@@ -158,11 +178,16 @@ pub struct DayVolume {
 /// Time taken by each stage, in seconds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StageSeconds {
+    /// Migrating the database and bringing campaigns in step with the configuration, without the
+    /// backup.
+    pub prepare: f64,
+    /// The backup before the first change; 0 if none was made.
+    pub backup: f64,
     /// Reading and drafting.
     pub read: f64,
     /// Balancing.
     pub balance: f64,
-    /// Writing.
+    /// Writing, without the backup.
     pub write: f64,
     /// Everything.
     pub total: f64,
@@ -239,55 +264,98 @@ fn settle(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Settlement, Error> {
-    let start = Instant::now();
+    let mut seconds = StageSeconds::default();
+    let watch = Stage::Read.begin();
     let (ledgers, census) = survey(database, planner, threads, progress)?;
-    let read = start.elapsed().as_secs_f64();
+    seconds.read = watch.seconds();
+    tracing::info!(
+        seconds = seconds.read,
+        contacts = census.contacts,
+        valid = census.valid,
+        inactive = census.inactive,
+        invalid = census.invalid,
+        issues = census.issues.len(),
+        owned_rows = census.owned_rows,
+        "stage ends"
+    );
+    drop(watch);
+
+    let watch = Stage::Balance.begin();
     let balance = balance(planner, ledgers, &census, progress);
-    let seconds = StageSeconds {
-        read,
-        balance: start.elapsed().as_secs_f64() - read,
-        ..StageSeconds::default()
-    };
+    seconds.balance = watch.seconds();
+    tracing::info!(
+        seconds = seconds.balance,
+        moved_by_cap = balance.moved(),
+        days_above_threshold = balance.days_above_threshold(),
+        "stage ends"
+    );
+    drop(watch);
     Ok(Settlement { balance, census, seconds })
 }
+
+/// After so many failed batches in a row the run is given up.
+const FAILED_BATCHES_MAX: usize = 3;
 
 /// Plans every message and writes what differs (SPEC sections 1 to 9).
 ///
 /// A run may be killed at any moment and repeated: what it has written then is kept, and the next
-/// one ends in the same state.
+/// one ends in the same state. A batch that cannot be written, because another program holds the
+/// database for too long, say, is left out and reported ([`RunReport::is_failed`]); the next run
+/// writes it.
 ///
 /// # Errors
 /// If the database or the date cannot be used, another scheduler is at work on the database, or
-/// writing fails. Batches that were written before stay, and the run is on record as failed.
+/// writing fails for good. Batches that were written before stay, and the run is on record as failed.
 pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, Error> {
     let start = Instant::now();
     let now = jiff::Timestamp::now();
     let started_at = timestamp(now);
     // A day that no plan can be made for is refused before anything is written.
-    today_or(request.today, &request.config)?;
+    let today = today_or(request.today, &request.config)?.day;
+    let run_id = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S%.6fZ"), std::process::id());
+    let _span = tracing::info_span!("run", run_id, %today).entered();
+    let watch = Stage::Prepare.begin();
+    progress.stage(Stage::Prepare, None);
     let mut database = Database::open(&request.database, Access::ReadWrite)?;
     let _lock = RunLock::acquire(&request.database, "curfew run", &started_at)?;
     let mut precaution = Precaution::new(&request.config, request.backup);
     if !database.pending_migrations()?.is_empty() {
         precaution.take(&database)?;
     }
-    database.migrate(&started_at)?;
+    let migrated = Retry::default().run(|_| database.migrate(&started_at))?;
     campaigns::apply(&database, &request.config, &started_at, || precaution.take(&database))?;
-    database.fail_abandoned_runs(&started_at)?;
+    let abandoned = Retry::default().run(|_| database.fail_abandoned_runs(&started_at))?;
     let setting = Setting::new(request, &database)?;
+    for problem in &setting.problems {
+        tracing::warn!("{problem}");
+    }
 
     let content = request.config.to_yaml();
-    let version = database.store_config(&content, login_name().as_deref(), &started_at)?;
-    let run_id = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S%.6fZ"), std::process::id());
-    database.start_run(&RunStart {
-        run_id: &run_id,
-        command: "run",
-        today: setting.today.day,
-        started_at: &started_at,
-        config_version_id: Some(version),
-        contacts_checksum: None,
-        schedules_checksum: None,
+    let by = login_name();
+    let version =
+        Retry::default().run(|_| database.store_config(&content, by.as_deref(), &started_at))?;
+    Retry::default().run(|_| {
+        database.start_run(&RunStart {
+            run_id: &run_id,
+            command: "run",
+            today: setting.today.day,
+            started_at: &started_at,
+            config_version_id: Some(version),
+            contacts_checksum: None,
+            schedules_checksum: None,
+        })
     })?;
+    let prepare = watch.seconds() - precaution.seconds();
+    tracing::info!(
+        seconds = prepare,
+        migrations = migrated.applied.len() + migrated.mended.len(),
+        abandoned_runs = abandoned,
+        config_version = version,
+        "stage ends"
+    );
+    drop(watch);
+
+    let mut report = None;
     let result = plan_and_write(
         request,
         &database,
@@ -295,33 +363,53 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
         &mut precaution,
         &run_id,
         &started_at,
+        &mut report,
         progress,
     );
+    if let Some(report) = &mut report {
+        report.seconds.prepare = prepare;
+        report.seconds.backup = precaution.seconds();
+        report.seconds.total = start.elapsed().as_secs_f64();
+        report.backup = precaution.into_report();
+    }
+    let counts = report.as_ref().map(RunReport::counts);
     let ended_at = timestamp(jiff::Timestamp::now());
-    match result {
-        Ok(mut report) => {
-            report.seconds.total = start.elapsed().as_secs_f64();
-            report.backup = precaution.into_report();
-            let counts = report.counts();
-            database.complete_run(
-                &run_id,
-                &RunEnd {
-                    completed_at: &ended_at,
-                    counts: &counts,
-                    contacts_checksum: None,
-                    schedules_checksum: None,
-                },
-            )?;
+    let fail = |error: &str| {
+        Retry::default().run(|_| database.fail_run(&run_id, &ended_at, error, counts.as_deref()))
+    };
+    match (result, report) {
+        (Ok(()), Some(report)) => {
+            if let Some(error) = report.failure() {
+                tracing::error!("{error}");
+                fail(&error)?;
+            } else {
+                Retry::default().run(|_| {
+                    database.complete_run(
+                        &run_id,
+                        &RunEnd {
+                            completed_at: &ended_at,
+                            counts: counts.as_deref().unwrap_or("{}"),
+                            contacts_checksum: None,
+                            schedules_checksum: None,
+                        },
+                    )
+                })?;
+            }
+            tracing::info!(seconds = report.seconds.total, failed = report.is_failed(), "run ends");
             Ok(report)
         }
-        Err(error) => {
+        (Err(error), _) => {
             // The error that ended the run says more than one of recording it.
-            let _ = database.fail_run(&run_id, &ended_at, &error.to_string());
+            let _ = fail(&error.to_string());
             Err(error)
         }
+        (Ok(()), None) => unreachable!("a plan that was written has a report"),
     }
 }
 
+/// The report goes to `slot` as soon as there is a plan, and tells what was written also if that
+/// ends with an error.
+#[expect(clippy::too_many_arguments, reason = "a step of one function, cut off for its errors")]
 fn plan_and_write(
     request: &RunRequest,
     database: &Database,
@@ -329,41 +417,27 @@ fn plan_and_write(
     precaution: &mut Precaution<'_>,
     run_id: &str,
     now: &str,
+    slot: &mut Option<RunReport>,
     progress: &dyn Progress,
-) -> Result<RunReport, Error> {
+) -> Result<(), Error> {
     let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
     let settlement = settle(database, &planner, setting.threads, progress)?;
-    let mut report = report(request, setting, &settlement, false);
+    let report = slot.insert(report(request, setting, &settlement, false));
     report.run_id = Some(run_id.to_owned());
 
-    let writing = Instant::now();
+    let watch = Stage::Write.begin();
+    let before = precaution.seconds();
     let mut writer = PlanWriter::begin(database, run_id, now, planner.config(), planner.catalog())?;
-    let batch_size = request.config.batch_size as usize;
-    for issues in settlement.census.issues.chunks(batch_size) {
-        Retry::default().run(|_| {
-            issues.iter().try_for_each(|(id, issue)| writer.issue(*id, issue))?;
-            writer.commit_batch(None)
-        })?;
-    }
-
-    let changed: Vec<Changed<'_>> = settlement.balance.changed().collect();
-    progress.stage(Stage::Write, Some(changed.len() as u64));
-    for batch in changed.chunks(batch_size) {
-        let mut contacts: Vec<(i64, Changes)> = Vec::with_capacity(batch.len());
-        each_change(database, &planner, batch, &mut |contact_id, outcome| {
-            match outcome {
-                Ok(changes) if changes.is_empty() => {}
-                Ok(changes) => contacts.push((contact_id, changes.clone())),
-                Err(_) => report.contacts_postponed += 1,
-            }
-            Ok(())
-        })?;
-        if !contacts.is_empty() {
-            precaution.take(database)?;
-        }
-        report.refused.append(&mut write_batch(&mut writer, &contacts)?);
-        progress.advance(batch.len() as u64);
-    }
+    let result = write_plan(
+        database,
+        &planner,
+        &settlement,
+        request.config.batch_size as usize,
+        &mut writer,
+        precaution,
+        report,
+        progress,
+    );
     let written = writer.written();
     report.rows = RowCounts {
         inserted: written.inserted,
@@ -375,15 +449,103 @@ fn plan_and_write(
     report.rows.count_unchanged(settlement.census.owned_rows);
     report.targets_changed = written.targets;
     report.rows_overtaken = written.overtaken;
-    report.seconds.write = writing.elapsed().as_secs_f64();
-    Ok(report)
+    report.seconds.write = watch.seconds() - (precaution.seconds() - before);
+    tracing::info!(
+        seconds = report.seconds.write,
+        inserted = written.inserted,
+        updated = written.updated,
+        expired = written.expired,
+        deleted = written.deleted,
+        targets = written.targets,
+        overtaken = written.overtaken,
+        postponed = report.contacts_postponed,
+        refused = report.refused.len(),
+        failed_batches = report.failed_batches.len(),
+        "stage ends"
+    );
+    result
+}
+
+/// Writes the issues and what differs, batch by batch.
+#[expect(clippy::too_many_arguments, reason = "a step of one function, cut off for its errors")]
+fn write_plan(
+    database: &Database,
+    planner: &Planner<'_>,
+    settlement: &Settlement,
+    batch_size: usize,
+    writer: &mut PlanWriter<'_>,
+    precaution: &mut Precaution<'_>,
+    report: &mut RunReport,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    for issues in settlement.census.issues.chunks(batch_size) {
+        Retry::default().run(|_| {
+            issues.iter().try_for_each(|(id, issue)| writer.issue(*id, issue))?;
+            writer.commit_batch(None)
+        })?;
+    }
+
+    let changed: Vec<Changed<'_>> = settlement.balance.changed().collect();
+    progress.stage(Stage::Write, Some(changed.len() as u64));
+    let mut failures_in_a_row = 0;
+    for batch in changed.chunks(batch_size) {
+        let mut contacts: Vec<(i64, Changes)> = Vec::with_capacity(batch.len());
+        each_change(database, planner, batch, &mut |contact_id, outcome| {
+            match outcome {
+                Ok(changes) if changes.is_empty() => {}
+                Ok(changes) => contacts.push((contact_id, changes.clone())),
+                Err(_) => report.contacts_postponed += 1,
+            }
+            Ok(())
+        })?;
+        if !contacts.is_empty() {
+            precaution.take(database)?;
+        }
+        match write_batch(writer, &contacts) {
+            Ok(mut refused) => {
+                for refusal in &refused {
+                    tracing::warn!("refused: {refusal}");
+                }
+                report.refused.append(&mut refused);
+                failures_in_a_row = 0;
+            }
+            Err(error) if error.is_transient() || error.is_refusal() => {
+                let failed = FailedBatch::new(&contacts, &error);
+                tracing::error!(
+                    first_contact_id = failed.first_contact_id,
+                    last_contact_id = failed.last_contact_id,
+                    "a batch was not written: {error}"
+                );
+                report.failed_batches.push(failed);
+                failures_in_a_row += 1;
+                if failures_in_a_row == FAILED_BATCHES_MAX {
+                    return Err(error.into());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        progress.advance(batch.len() as u64);
+    }
+    Ok(())
+}
+
+impl FailedBatch {
+    fn new(contacts: &[(i64, Changes)], error: &StoreError) -> Self {
+        let id = |contact: Option<&(i64, Changes)>| contact.map(|(id, _)| *id).unwrap_or_default();
+        Self {
+            first_contact_id: id(contacts.first()),
+            last_contact_id: id(contacts.last()),
+            contacts: contacts.len() as u64,
+            error: error.to_string(),
+        }
+    }
 }
 
 /// Writes one batch. Contacts whose rows the database refuses are left out and returned, with why.
 fn write_batch(
     writer: &mut PlanWriter<'_>,
     contacts: &[(i64, Changes)],
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<String>, StoreError> {
     let last = contacts.last().map(|(id, _)| *id);
     let result = Retry::default().run(|_| {
         for (contact_id, changes) in contacts {
@@ -406,7 +568,7 @@ fn write_batch(
             })?;
             Ok(refused)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
@@ -555,6 +717,7 @@ fn report(
         contacts_postponed: 0,
         rows_overtaken: 0,
         refused: Vec::new(),
+        failed_batches: Vec::new(),
         problems: setting.problems.clone(),
         backup: None,
         seconds: seconds.clone(),
@@ -581,6 +744,22 @@ impl RunReport {
     fn counts(&self) -> String {
         let counts = Self { volume: Vec::new(), ..self.clone() };
         serde_json::to_string(&counts).expect("a report has only texts and numbers")
+    }
+
+    /// Why the run failed, if batches of it did.
+    fn failure(&self) -> Option<String> {
+        let first = self.failed_batches.first()?;
+        let batches = match self.failed_batches.len() {
+            1 => "1 batch".to_owned(),
+            number => format!("{number} batches"),
+        };
+        let contacts = match self.failed_batches.iter().map(|batch| batch.contacts).sum() {
+            1_u64 => "1 contact".to_owned(),
+            number => format!("{number} contacts"),
+        };
+        let was = if self.failed_batches.len() == 1 { "was" } else { "were" };
+        let error = &first.error;
+        Some(format!("{batches} with {contacts} {was} not written, the first because {error}"))
     }
 
     /// The days with the most messages, the fullest first.

@@ -55,7 +55,15 @@ impl Retry {
         for attempt in 1.. {
             match work(attempt) {
                 Err(error) if error.is_transient() => match pauses.next() {
-                    Some(length) => pause(length),
+                    Some(length) => {
+                        let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+                        tracing::warn!(
+                            attempt,
+                            pause_milliseconds = milliseconds,
+                            "retry: {error}"
+                        );
+                        pause(length);
+                    }
                     None => return Err(error),
                 },
                 result => return result,

@@ -177,19 +177,27 @@ impl Database {
         self.expect_run(run_id, update())
     }
 
-    /// Records that a run ended with an error. What it wrote before stays, and so does the count of
-    /// it.
+    /// Records that a run ended with an error, with its counts if it has any. What it wrote before
+    /// stays.
     ///
     /// # Errors
     /// [`StoreError::NoSuchRun`] if it was never started.
-    pub fn fail_run(&self, run_id: &str, at: &str, error: &str) -> Result<(), StoreError> {
+    pub fn fail_run(
+        &self,
+        run_id: &str,
+        at: &str,
+        error: &str,
+        counts: Option<&str>,
+    ) -> Result<(), StoreError> {
         let update = || {
             self.connection()
                 .prepare_cached(
                     "UPDATE main.scheduler_checkpoints
-                     SET status = 'failed', completed_at = ?2, error = ?3 WHERE run_id = ?1",
+                     SET status = 'failed', completed_at = ?2, error = ?3,
+                       counts = coalesce(?4, counts)
+                     WHERE run_id = ?1",
                 )?
-                .execute([run_id, at, error])
+                .execute(params![run_id, at, error, counts])
         };
         self.expect_run(run_id, update())
     }

@@ -4,7 +4,7 @@ pub(crate) mod campaign;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 
 /// Plans an organization's messages: on the right day, never in a closed period, evenly spread, and
@@ -17,9 +17,35 @@ use jiff::civil::Date;
                   configuration, 3 it failed.\nTo see it work: curfew demo"
 )]
 pub(crate) struct Cli {
+    /// Log each step to stderr, as text or as one JSON object a line, in place of progress bars.
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub(crate) log_format: Option<LogFormat>,
+    /// The least important messages that are logged, with --log-format.
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        global = true,
+        default_value = "info",
+        requires = "log_format"
+    )]
+    pub(crate) log_level: LogLevel,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
 }
 
 #[derive(Debug, Subcommand)]
@@ -32,7 +58,8 @@ Examples:
   curfew run --db agency.db --dry-run --json
 
 Exit code 1: the run is complete, but a campaign was left out because of its settings, or contacts
-changed while the plan was made (the next run plans them).")]
+changed while the plan was made (the next run plans them).
+Exit code 3: it failed; the summary, if there is one, names the contacts that were left out.")]
     Run(RunArgs),
     /// Show what a run would change, without writing anything.
     #[command(after_help = "\

@@ -3,6 +3,7 @@
 mod args;
 mod calendar;
 mod commands;
+mod log;
 mod output;
 
 use std::process::ExitCode;
@@ -16,6 +17,8 @@ use args::{Cli, Command};
 enum Ending {
     Done,
     NeedsAttention,
+    /// Part of the work failed; what did not is reported.
+    Failed,
 }
 
 fn main() -> ExitCode {
@@ -30,6 +33,9 @@ fn main() -> ExitCode {
             };
         }
     };
+    if let Some(format) = cli.log_format {
+        log::begin(format, cli.log_level);
+    }
     let result = match &cli.command {
         Command::Run(args) => commands::run::run(args),
         Command::Plan(args) => commands::plan::run(args),
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
     match result {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::NeedsAttention) => ExitCode::from(1),
+        Ok(Ending::Failed) => ExitCode::from(3),
         Err(error) => output::report_error(&error),
     }
 }

@@ -11,17 +11,23 @@ use comfy_table::{ContentArrangement, Table, presets};
 use curfew_app::{Fault, Progress, Stage};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::log;
+
 /// Prints an error with its causes and says by the exit code whose fault it is.
 pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         // The reader has seen enough, as with `curfew plan --csv | head`.
         return ExitCode::SUCCESS;
     }
-    let mut stderr = io::stderr().lock();
-    // A failure to print the error cannot be reported anywhere.
-    let _ = writeln!(stderr, "error: {error}");
-    for cause in error.chain().skip(1) {
-        let _ = writeln!(stderr, "  because {cause}");
+    if log::is_on() {
+        tracing::error!("{error:#}");
+    } else {
+        let mut stderr = io::stderr().lock();
+        // A failure to print the error cannot be reported anywhere.
+        let _ = writeln!(stderr, "error: {error}");
+        for cause in error.chain().skip(1) {
+            let _ = writeln!(stderr, "  because {cause}");
+        }
     }
     let fault = error.downcast_ref::<curfew_app::Error>().map(curfew_app::Error::fault);
     match fault {
@@ -90,7 +96,7 @@ impl Bar {
 impl Progress for Bar {
     fn stage(&self, stage: Stage, contacts: Option<u64>) {
         self.finish();
-        if !io::stderr().is_terminal() {
+        if log::is_on() || !io::stderr().is_terminal() {
             return;
         }
         let bar = match contacts {

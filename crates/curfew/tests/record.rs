@@ -4,8 +4,9 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use rusqlite::Connection;
@@ -375,7 +376,9 @@ fn runs_are_listed_and_shown() {
     assert!(lines[2].starts_with(&runs[0]), "{table}");
     assert_eq!(office.succeeds("runs --db agency.db --limit 1").lines().count(), 2);
     let text = office.succeeds(&format!("runs show {} --db agency.db", runs[0]));
-    for said in ["completed", "Config       version 1", "2 valid", "balance", "birthday"] {
+    for said in
+        ["completed", "Config       version 1", "2 valid", "\nbackup ", "\nwrite ", "birthday"]
+    {
         assert!(text.contains(said), "{said:?} is not in\n{text}");
     }
     let json = office.json(&format!("runs show {} --db agency.db", runs[0]));
@@ -434,4 +437,105 @@ fn the_status_tells_what_is_wrong() {
     office.succeeds("run --db agency.db");
     assert_eq!(problems("agency.db"), ["33.3 % of the contacts are invalid, more than 10.0 %"]);
     office.succeeds("status --db agency.db --max-invalid-rate 0.4");
+}
+
+/// The log of a command, an object a line.
+fn log(stderr: &str) -> Vec<Json> {
+    stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+        .collect()
+}
+
+#[test]
+fn a_structured_log_has_each_stage_with_its_counts_and_time() {
+    let office = Office::new();
+    let (code, stdout, stderr) =
+        office.curfew(&format!("run --db agency.db --today {FIRST} --json --log-format json"));
+    assert_eq!(code, 0, "{stderr}");
+    let report: Json = serde_json::from_str(&stdout).unwrap();
+    let entries = log(&stderr);
+    let mut stages = Vec::new();
+    for entry in entries.iter().filter(|entry| entry["message"] == "stage ends") {
+        let spans = entry["spans"].as_array().unwrap();
+        assert_eq!((&spans[0]["name"], &spans[0]["run_id"]), (&"run".into(), &report["run_id"]));
+        let stage = spans.last().unwrap()["stage"].as_str().unwrap();
+        assert_eq!(entry["seconds"], report["seconds"][stage], "{entry}");
+        stages.push((stage, entry));
+    }
+    let names: Vec<&str> = stages.iter().map(|(stage, _)| *stage).collect();
+    assert_eq!(names, ["backup", "prepare", "read", "balance", "write"]);
+    assert_eq!(stages[2].1["contacts"], 2);
+    assert_eq!(stages[4].1["inserted"], report["rows"]["inserted"]);
+
+    // An error is an entry too, and the exit code is what it is without a log.
+    let (code, _, stderr) = office.curfew("run --db none.db --log-format json");
+    let entries = log(&stderr);
+    assert_eq!((code, &entries[0]["level"]), (2, &"ERROR".into()), "{stderr}");
+    let words = format!("run --db agency.db --today {FIRST} --log-format json --log-level warn");
+    assert_eq!(office.curfew(&words).2, "");
+}
+
+#[test]
+fn a_batch_that_cannot_be_written_is_left_out_reported_and_made_up_for() {
+    let office = Office::new();
+    office.write("own.yaml", "batch_size: 1\n");
+    let run = format!("run --db agency.db --today {FIRST} --config own.yaml");
+    office.succeeds(&run);
+    let ours = "SELECT count(*) FROM email_schedules WHERE contact_id =";
+    let count = |sql: &str| -> i64 {
+        let db = Connection::open(office.path("agency.db")).unwrap();
+        db.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let (ann, bob) = (count(&format!("{ours} 1")), count(&format!("{ours} 2")));
+    office.sql(
+        "DELETE FROM email_schedules;
+         CREATE TRIGGER vault BEFORE INSERT ON email_schedules WHEN new.contact_id = 1
+         BEGIN SELECT raise(rollback, 'the vault is closed'); END;",
+    );
+
+    let text = office.ends_with(3, &run);
+    assert!(text.contains("Not written  1 contacts from 1 to 1: "), "{text}");
+    assert!(text.contains("the vault is closed"), "{text}");
+    assert_eq!((count(&format!("{ours} 1")), count(&format!("{ours} 2"))), (0, bob));
+    let report: Json =
+        serde_json::from_str(&office.ends_with(3, &format!("{run} --json"))).unwrap();
+    assert_eq!(report["failed_batches"][0]["first_contact_id"], 1);
+    let failed =
+        office.json(&format!("runs show {} --db agency.db", report["run_id"].as_str().unwrap()));
+    assert_eq!(failed["status"], "failed");
+    assert!(
+        failed["error"].as_str().unwrap().starts_with("1 batch with 1 contact was not written")
+    );
+    assert_eq!(failed["counts"]["contacts"]["valid"], 2);
+    let text = office.ends_with(1, "status --db agency.db");
+    assert!(text.contains("2 runs failed since the last successful one"), "{text}");
+
+    office.sql("DROP TRIGGER vault");
+    office.succeeds(&run);
+    assert_eq!((count(&format!("{ours} 1")), count(&format!("{ours} 2"))), (ann, bob));
+}
+
+#[test]
+fn a_run_that_finds_the_database_busy_tries_again() {
+    let office = Office::new();
+    office.sql("PRAGMA journal_mode = wal");
+    let other = Connection::open(office.path("agency.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_curfew"))
+        .args(["run", "--db", "agency.db", "--today", FIRST, "--no-backup"])
+        .args(["--log-format", "json"])
+        .current_dir(office.folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut entries = BufReader::new(run.stderr.take().unwrap()).lines();
+    let retry = entries.find(|line| line.as_ref().unwrap().contains("\"retry: ")).unwrap();
+    assert!(retry.unwrap().contains("locked by another program"));
+    other.execute_batch("ROLLBACK").unwrap();
+    let rest: Vec<String> = entries.map(Result::unwrap).collect();
+    assert!(run.wait().unwrap().success(), "{rest:?}");
+    assert!(rest.last().unwrap().contains("\"run ends\""), "{rest:?}");
+    assert!(!office.rows().is_empty());
 }

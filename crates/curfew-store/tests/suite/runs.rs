@@ -52,7 +52,7 @@ fn failed_and_abandoned_runs_say_why() {
     let db = migrated();
     start(&db, "r1");
     start(&db, "r2");
-    db.fail_run("r2", "at noon", "no space is left").unwrap();
+    db.fail_run("r2", "at noon", "no space is left", None).unwrap();
     assert_eq!(db.fail_abandoned_runs("in the evening").unwrap(), 1);
     assert_eq!(db.fail_abandoned_runs("at night").unwrap(), 0);
     let runs = db.runs(10).unwrap();
@@ -98,7 +98,7 @@ fn a_run_has_an_id_of_its_own() {
         schedules_checksum: None,
     };
     assert!(matches!(db.complete_run("r2", &end).unwrap_err(), StoreError::NoSuchRun { .. }));
-    assert!(matches!(db.fail_run("r2", NOW, "x").unwrap_err(), StoreError::NoSuchRun { .. }));
+    assert!(matches!(db.fail_run("r2", NOW, "x", None).unwrap_err(), StoreError::NoSuchRun { .. }));
     assert_eq!(db.run("r2").unwrap(), None);
 }
 

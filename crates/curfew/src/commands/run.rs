@@ -51,7 +51,13 @@ pub(crate) fn load_config(file: Option<&std::path::Path>) -> anyhow::Result<Conf
 }
 
 pub(crate) fn ending(report: &RunReport) -> Ending {
-    if report.needs_attention() { Ending::NeedsAttention } else { Ending::Done }
+    if report.is_failed() {
+        Ending::Failed
+    } else if report.needs_attention() {
+        Ending::NeedsAttention
+    } else {
+        Ending::Done
+    }
 }
 
 /// The summary as text.
@@ -134,6 +140,21 @@ pub(crate) fn summary(report: &RunReport) -> String {
             line(out, format_args!("             old backups stay: {why}"));
         }
     }
+    for batch in &report.failed_batches {
+        line(
+            out,
+            format_args!(
+                "Not written  {} contacts from {} to {}: {}",
+                count(batch.contacts),
+                batch.first_contact_id,
+                batch.last_contact_id,
+                batch.error
+            ),
+        );
+    }
+    for refusal in &report.refused {
+        line(out, format_args!("Refused      {refusal}"));
+    }
     for problem in &report.problems {
         line(out, format_args!("Left out     {problem}"));
     }
@@ -150,8 +171,14 @@ pub(crate) fn summary(report: &RunReport) -> String {
     line(
         out,
         format_args!(
-            "Time         {:.2} s (reading {:.2}, balancing {:.2}, writing {:.2})",
-            seconds.total, seconds.read, seconds.balance, seconds.write
+            "Time         {:.2} s (preparing {:.2}, backing up {:.2}, reading {:.2}, balancing {:.2}, \
+             writing {:.2})",
+            seconds.total,
+            seconds.prepare,
+            seconds.backup,
+            seconds.read,
+            seconds.balance,
+            seconds.write
         ),
     );
     text

@@ -94,18 +94,8 @@ fn text(run: &RunRecord) -> Result<String, std::fmt::Error> {
         }
     }
     let Some(counts) = &run.counts else { return Ok(out) };
-    for (title, key) in [("Contacts", "contacts"), ("Seconds", "seconds")] {
-        let Some(object) = counts.get(key).and_then(serde_json::Value::as_object) else { continue };
-        let numbers: Vec<String> = object
-            .iter()
-            .filter_map(|(name, value)| match (value.as_u64(), value.as_f64()) {
-                (Some(number), _) => Some(format!("{} {name}", count(number))),
-                (None, Some(number)) => Some(format!("{number:.2} {name}")),
-                (None, None) => None,
-            })
-            .collect();
-        writeln!(out, "{title:<12} {}", numbers.join(", "))?;
-    }
+    writeln!(out, "\nStages")?;
+    out.push_str(&stages(counts));
     let Some(messages) = counts.get("messages").and_then(serde_json::Value::as_object) else {
         return Ok(out);
     };
@@ -125,4 +115,38 @@ fn text(run: &RunRecord) -> Result<String, std::fmt::Error> {
     writeln!(out, "\nMessages")?;
     out.push_str(&output::table_text(&table));
     Ok(out)
+}
+
+/// The stages of a run, each with its seconds and its counts.
+fn stages(counts: &serde_json::Value) -> String {
+    /// The stages in order; with each, where its counts are and which they are.
+    const STAGES: [(&str, &str, &[&str]); 6] = [
+        ("prepare", "", &[]),
+        ("backup", "backup", &["contacts", "schedules", "bytes"]),
+        ("read", "contacts", &["read", "valid", "inactive", "invalid"]),
+        ("balance", "", &["moved_by_cap", "days_above_threshold"]),
+        ("write", "rows", &["inserted", "updated", "expired", "deleted", "unchanged"]),
+        ("total", "", &["contacts_postponed", "rows_overtaken", "targets_changed"]),
+    ];
+    let mut table = output::table(&["stage", "seconds", "counts"]);
+    for (stage, place, names) in STAGES {
+        let seconds = counts.get("seconds").and_then(|seconds| seconds.get(stage)?.as_f64());
+        let place = if place.is_empty() { Some(counts) } else { counts.get(place) };
+        let numbers: Vec<String> = names
+            .iter()
+            .filter_map(|name| {
+                let number = place?.get(name)?.as_u64()?;
+                Some(format!("{} {}", count(number), name.replace('_', " ")))
+            })
+            .collect();
+        table.add_row([
+            stage.to_owned(),
+            seconds.map(|seconds| format!("{seconds:.3}")).unwrap_or_default(),
+            numbers.join(", "),
+        ]);
+    }
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(comfy_table::CellAlignment::Right);
+    }
+    output::table_text(&table)
 }
