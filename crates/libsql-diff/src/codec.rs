@@ -170,6 +170,7 @@ impl Encoder {
         }
         self.list(&table.triggers, Self::object);
         self.byte(u8::from(table.is_virtual));
+        self.byte(u8::from(table.is_shadow));
     }
 
     fn key(&mut self, key: &RowKey) {
@@ -402,6 +403,7 @@ impl<'b> Decoder<'b> {
             },
             triggers: self.list(Self::object)?,
             is_virtual: self.flag()?,
+            is_shadow: self.flag()?,
         })
     }
 

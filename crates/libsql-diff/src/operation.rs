@@ -83,6 +83,8 @@ pub struct TableChange {
     pub triggers: Vec<SchemaObject>,
     /// Whether the table is a virtual one, such as FTS5.
     pub is_virtual: bool,
+    /// Whether a virtual table keeps its data in it, so that its rows mean nothing by themselves.
+    pub is_shadow: bool,
 }
 
 /// What happens to a table.

@@ -168,6 +168,7 @@ fn dropped(table: &Table) -> Section<'_> {
             identity: Identity::Nothing,
             triggers: Vec::new(),
             is_virtual: table.is_virtual(),
+            is_shadow: table.is_shadow(),
         },
         sources: Vec::new(),
         same_record_format: false,
@@ -203,6 +204,7 @@ fn change(table: &Table, edit: TableEdit, identity: Identity) -> TableChange {
         identity,
         triggers: Vec::new(),
         is_virtual: table.is_virtual(),
+        is_shadow: table.is_shadow(),
     }
 }
 

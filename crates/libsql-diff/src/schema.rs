@@ -110,6 +110,10 @@ impl Table {
         matches!(self.kind, TableKind::Virtual | TableKind::VirtualSchemaOnly)
     }
 
+    pub(crate) fn is_shadow(&self) -> bool {
+        matches!(self.kind, TableKind::Shadow | TableKind::FtsConfig)
+    }
+
     /// Narrows the rows that are compared.
     pub(crate) fn filter(&self) -> &'static str {
         match self.kind {

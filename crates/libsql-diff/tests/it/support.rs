@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use libsql_diff::{Diff, Operation, Options, apply, diff, diff_with};
+use libsql_diff::{Diff, Operation, Options, apply, apply_script, diff, diff_with};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
@@ -38,8 +38,15 @@ impl Folder {
     }
 }
 
-pub(crate) fn run(path: &Path, sql: &str) {
+/// Opens a database without waiting for the disk at every commit.
+pub(crate) fn open(path: &Path) -> Connection {
     let conn = Connection::open(path).unwrap();
+    conn.execute_batch("PRAGMA synchronous = OFF").unwrap();
+    conn
+}
+
+pub(crate) fn run(path: &Path, sql: &str) {
+    let conn = open(path);
     conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     conn.execute_batch(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
 }
@@ -193,16 +200,45 @@ pub(crate) fn check(folder: &Folder, a: &Path, b: &Path) -> Diff {
     assert_eq!(read.summary(), found.summary());
     let c = folder.copy(a, "applied.db", "");
     copy_log(a, &c);
-    apply(&read, &Connection::open(&c).unwrap())
-        .unwrap_or_else(|error| panic!("{error}\n{:#?}", operations(&found)));
+    apply(&read, &open(&c)).unwrap_or_else(|error| panic!("{error}\n{:#?}", operations(&found)));
     assert_same(&content(&c), &content(b), &found);
     integrity(&c);
     let rest = diff(&c, b).unwrap();
     assert!(rest.is_empty(), "{:?}", operations(&rest));
-    for path in [&saved, &c] {
-        std::fs::remove_file(path).unwrap();
-    }
+    std::fs::remove_file(&saved).unwrap();
+    remove(&c);
+    check_script(folder, a, b, &found);
     found
+}
+
+/// As SQL text, into another copy.
+fn check_script(folder: &Folder, a: &Path, b: &Path, found: &Diff) {
+    let mut script = Vec::new();
+    found.write_sql(&mut script).unwrap();
+    let c = folder.copy(a, "scripted.db", "");
+    copy_log(a, &c);
+    let conn = open(&c);
+    let went_on = &mut |_: &libsql_diff::Progress| ControlFlow::Continue(());
+    apply_script(&mut &script[..], &conn, went_on).unwrap_or_else(|error| {
+        let text = String::from_utf8_lossy(&script);
+        panic!("{error}\n{}", text.chars().take(5000).collect::<String>())
+    });
+    drop(conn);
+    assert_same(&content(&c), &content(b), found);
+    integrity(&c);
+    let rest = diff(&c, b).unwrap();
+    assert!(rest.is_empty(), "{:?}", operations(&rest));
+    remove(&c);
+}
+
+/// Removes a database with all that belongs to it.
+pub(crate) fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let path = PathBuf::from(format!("{}{suffix}", path.display()));
+        if path.exists() {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
 }
 
 fn assert_same(found: &str, expected: &str, diff: &Diff) {
