@@ -1,0 +1,5 @@
+//! One module for each command.
+
+pub(crate) mod apply;
+pub(crate) mod diff;
+mod files;

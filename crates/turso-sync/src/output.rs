@@ -1,0 +1,173 @@
+//! What all commands print alike: errors, JSON, tables, progress.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{HumanBytes, HumanCount, ProgressBar};
+
+/// What the user asked for cannot be done as it was asked: exit code 2.
+#[derive(Debug)]
+pub(crate) struct Usage(String);
+
+impl Usage {
+    /// An error that says what to do instead.
+    pub(crate) fn error(message: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self(message.into()))
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Prints an error with its causes and says by the exit code what kind it is.
+pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        // The reader has seen enough, as with `turso-sync diff a.db b.db --sql | head`.
+        return ExitCode::SUCCESS;
+    }
+    let mut stderr = io::stderr().lock();
+    // A failure to print the error cannot be reported anywhere.
+    let _ = writeln!(stderr, "error: {error}");
+    for cause in error.chain().skip(1) {
+        let _ = writeln!(stderr, "  because {cause}");
+    }
+    ExitCode::from(exit_code(error))
+}
+
+/// 1: what was found does not fit, and somebody has to look at it. 2: the input is at fault. 3: it
+/// failed.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() {
+        return 2;
+    }
+    match error.downcast_ref::<libsql_diff::Error>() {
+        Some(error) => diff_exit_code(error),
+        None => 3,
+    }
+}
+
+fn diff_exit_code(error: &libsql_diff::Error) -> u8 {
+    use libsql_diff::Error;
+    match error {
+        Error::Conflict(_)
+        | Error::RowCount { .. }
+        | Error::ForeignKeys { .. }
+        | Error::MergeConflicts { .. } => 1,
+        Error::Format { .. } | Error::Version { .. } | Error::Unsupported { .. } => 2,
+        Error::Io { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => 2,
+            _ => 3,
+        },
+        Error::Sqlite { code, .. } if code & 0xff == rusqlite::ffi::SQLITE_NOTADB => 2,
+        _ => 3,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a text to stdout.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    io::stdout().lock().write_all(text.as_bytes()).context("cannot write to stdout")
+}
+
+/// Prints a value as JSON to stdout.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    print(&text)
+}
+
+/// An empty table that reads well without colours.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    if let Some(column) = table.column_mut(0) {
+        column.set_padding((0, 1));
+    }
+    table
+}
+
+/// A table as text, without spaces at the ends of lines.
+pub(crate) fn table_text(table: &Table) -> String {
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n") + "\n"
+}
+
+/// A number with separators.
+pub(crate) fn count(number: u64) -> String {
+    HumanCount(number).to_string()
+}
+
+/// What is said on stderr besides errors: nothing with `--quiet`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Talk {
+    is_quiet: bool,
+}
+
+impl Talk {
+    pub(crate) fn new(is_quiet: bool) -> Self {
+        Self { is_quiet }
+    }
+
+    /// Says one line.
+    pub(crate) fn say(self, text: &str) {
+        if !self.is_quiet {
+            // Talk that cannot be heard is no reason to stop.
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// A progress bar, shown if stderr is a terminal.
+    pub(crate) fn bar(self, doing: &'static str) -> Bar {
+        if self.is_quiet || !io::stderr().is_terminal() {
+            return Bar { bar: None, doing };
+        }
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(Duration::from_millis(100));
+        bar.set_message(doing);
+        Bar { bar: Some(bar), doing }
+    }
+}
+
+/// Rows and bytes passed so far, on one line that disappears at the end.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    bar: Option<ProgressBar>,
+    doing: &'static str,
+}
+
+impl Bar {
+    pub(crate) fn show(&self, table: &str, rows: u64, bytes: u64) {
+        if let Some(bar) = &self.bar {
+            let (doing, rows, bytes) = (self.doing, HumanCount(rows), HumanBytes(bytes));
+            bar.set_message(format!("{doing} {table}: {rows} rows, {bytes}"));
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Commands on plain files.
+
+use rusqlite::Connection;
+
+use crate::desk::Desk;
+
+/// `a.db` with three contacts; in `b.db` one came, one went, one changed.
+fn two_databases() -> Desk {
+    let desk = Desk::new();
+    drop(desk.sql(
+        "a.db",
+        "CREATE TABLE contacts(id INTEGER PRIMARY KEY, name TEXT, weight REAL);
+         INSERT INTO contacts VALUES (1, 'Ann', 1.5), (2, 'Bob; or not', 0.1), (3, 'Cy', NULL);
+         CREATE INDEX by_name ON contacts(name);",
+    ));
+    desk.copy("a.db", "b.db");
+    drop(desk.sql(
+        "b.db",
+        "DELETE FROM contacts WHERE id = 1;
+         UPDATE contacts SET weight = 1e308 * 10 WHERE id = 2;
+         INSERT INTO contacts VALUES (4, 'Di ''quoted''; DROP TABLE contacts;', -0.0);",
+    ));
+    desk
+}
+
+#[test]
+fn a_diff_that_is_applied_to_a_copy_makes_it_equal() {
+    let desk = two_databases();
+    desk.copy("a.db", "c.db");
+    let (stdout, stderr) = desk.ends_with(0, &["diff", "a.db", "b.db", "--out", "f"]);
+    assert_eq!(stdout, "");
+    assert_eq!(stderr, "Wrote f: 1 rows inserted, 1 updated, 1 deleted in 1 table\n");
+    let applied = desk.succeeds(&["apply", "f", "c.db"]);
+    assert_eq!(applied, "Applied to c.db: 1 rows inserted, 1 updated, 1 deleted\n");
+    desk.are_equal("b.db", "c.db");
+}
+
+#[test]
+fn differences_are_shown_and_give_exit_code_1() {
+    let desk = two_databases();
+    let (stdout, stderr) = desk.ends_with(1, &["diff", "a.db", "b.db"]);
+    for line in [
+        "contacts\n",
+        "  - key 1: id 1, name \"Ann\", weight 1.5\n",
+        "  ~ key 2: weight 0.1 -> inf\n",
+        "  + key 4: id 4, name \"Di 'quoted'; DROP TABLE contacts;\", weight -0.0\n",
+        "contacts         1        1        1           3\n",
+    ] {
+        assert!(stdout.contains(line), "{line:?} is not in\n{stdout}");
+    }
+    assert_eq!(stderr, "");
+    let (stdout, _) = desk.ends_with(1, &["diff", "a.db", "b.db", "--limit", "1"]);
+    assert!(stdout.contains("and 2 more rows"), "{stdout}");
+    let (stdout, _) = desk.ends_with(1, &["diff", "a.db", "b.db", "--summary", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(json["equal"], false);
+    assert_eq!(json["tables"][0]["name"], "contacts");
+    assert_eq!(json["tables"][0]["rows_after"], 3);
+}
+
+#[test]
+fn a_file_does_not_differ_from_itself() {
+    let desk = two_databases();
+    assert_eq!(desk.succeeds(&["diff", "a.db", "a.db"]), "No differences.\n");
+    assert_eq!(desk.succeeds(&["diff", "a.db", "a.db", "--summary"]), "No differences.\n");
+    let json = desk.succeeds(&["diff", "a.db", "a.db", "--summary", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["equal"], true);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_applied_and_writes_nothing() {
+    let desk = two_databases();
+    desk.copy("a.db", "c.db");
+    desk.succeeds(&["diff", "a.db", "b.db", "--out", "f", "--quiet"]);
+    let before = desk.read("c.db");
+    let said = desk.succeeds(&["apply", "f", "c.db", "--dry-run"]);
+    assert_eq!(said, "Would apply to c.db: 1 rows inserted, 1 updated, 1 deleted\n");
+    assert_eq!(desk.read("c.db"), before);
+}
+
+#[test]
+fn a_diff_of_another_state_is_a_conflict_and_nothing_is_applied() {
+    let desk = two_databases();
+    desk.succeeds(&["diff", "a.db", "b.db", "--out", "f", "--quiet"]);
+    // The last of the changes is the one that does not fit.
+    desk.copy("a.db", "c.db");
+    drop(desk.sql("c.db", "UPDATE contacts SET weight = 7 WHERE id = 2"));
+    let said = "contacts key 2: the row holds other values (column weight: expected 0.1, found 7";
+    desk.fails(1, &["apply", "f", "c.db"], said);
+    desk.fails(1, &["apply", "f", "c.db", "--dry-run"], said);
+    // And what is applied already.
+    desk.fails(1, &["apply", "f", "b.db"], "contacts key 1: the row is not there");
+}
+
+#[test]
+fn a_diff_is_read_from_a_pipe() {
+    let desk = two_databases();
+    desk.succeeds(&["diff", "a.db", "b.db", "--out", "f", "--quiet"]);
+    desk.piped(0, &desk.read("f"), &["apply", "-", "a.db"]);
+    desk.are_equal("a.db", "b.db");
+}
+
+#[test]
+fn bad_files_are_named_and_nothing_is_written() {
+    let desk = two_databases();
+    desk.succeeds(&["diff", "a.db", "b.db", "--out", "f", "--quiet"]);
+    let diff = desk.read("f");
+    desk.write("cut", &diff[..diff.len() - 10]);
+    let mut altered = diff.clone();
+    altered[60] ^= 1;
+    desk.write("altered", altered);
+    desk.write("text", "this is no database, but long enough to look like a file\n");
+    std::fs::create_dir(desk.path("folder")).unwrap();
+
+    desk.fails(2, &["diff", "none.db", "b.db"], "there is no file none.db");
+    desk.fails(2, &["diff", "a.db", "folder"], "folder is a directory, not a file");
+    desk.fails(2, &["diff", "a.db", "text"], "text is not an SQLite database");
+    desk.fails(2, &["diff", "a.db"], "Usage: turso-sync diff");
+    desk.fails(2, &["diff", "a.db", "b.db", "--out", "a.db"], "a.db is read");
+    desk.fails(2, &["diff", "a.db", "a.db", "--out", "./b.db"], "b.db is a database");
+    desk.fails(3, &["diff", "a.db", "b.db", "--out", "none/f"], "none/f");
+    desk.fails(2, &["apply", "none", "a.db"], "there is no file none");
+    desk.fails(2, &["apply", "f", "none.db"], "there is no file none.db");
+    desk.fails(2, &["apply", "f", "text"], "text is not an SQLite database");
+    desk.fails(2, &["apply", "b.db", "a.db"], "b.db is a database, not a diff");
+    desk.fails(2, &["apply", "cut", "a.db"], "cut: byte");
+    desk.fails(2, &["apply", "altered", "a.db"], "the checksum does not match");
+    desk.fails(2, &["aply", "f", "a.db"], "unrecognized subcommand");
+}
+
+#[test]
+fn a_database_that_another_program_writes_to_is_left_alone() {
+    let desk = two_databases();
+    desk.succeeds(&["diff", "a.db", "b.db", "--out", "f", "--quiet"]);
+    let conn = Connection::open(desk.path("a.db")).unwrap();
+    conn.execute_batch("BEGIN IMMEDIATE; UPDATE contacts SET name = 'Zoe' WHERE id = 1").unwrap();
+    let (stdout, stderr) = desk.ends_with(3, &["apply", "f", "a.db"]);
+    assert!(stderr.contains("locked"), "{stderr}");
+    assert_eq!(stdout, "");
+    conn.execute_batch("ROLLBACK").unwrap();
+    desk.succeeds(&["apply", "f", "a.db"]);
+}
+
+#[test]
+fn help_names_examples_and_exit_codes_on_stdout() {
+    let desk = Desk::new();
+    let help = desk.succeeds(&["--help"]);
+    assert!(help.contains("Exit codes: 0 done, 1 conflicts or differences"), "{help}");
+    assert!(desk.succeeds(&["diff", "--help"]).contains("Examples:"));
+    assert!(desk.succeeds(&["apply", "--help"]).contains("Examples:"));
+    desk.fails(2, &[], "Usage: turso-sync");
+}

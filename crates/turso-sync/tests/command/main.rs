@@ -1,0 +1,6 @@
+//! The command as a user meets it: exit codes, what goes to stdout and what to stderr.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod desk;
+mod files;
