@@ -33,8 +33,10 @@ fn main() -> ExitCode {
     };
     let talk = Talk::new(cli.global.quiet);
     let result = match &cli.command {
-        Command::Diff(args) => commands::diff::run(args, &talk),
-        Command::Apply(args) => commands::apply::run(args, &talk),
+        Command::Diff(args) => commands::diff::run(args, talk),
+        Command::Apply(args) => commands::apply::run(args, talk),
+        Command::Changeset(command) => commands::changeset::run(command, talk),
+        Command::Merge(args) => commands::merge::run(args, talk),
     };
     match result {
         Ok(Ending::Done) => ExitCode::SUCCESS,

@@ -64,7 +64,10 @@ fn diff_exit_code(error: &libsql_diff::Error) -> u8 {
         | Error::RowCount { .. }
         | Error::ForeignKeys { .. }
         | Error::MergeConflicts { .. } => 1,
-        Error::Format { .. } | Error::Version { .. } | Error::Unsupported { .. } => 2,
+        Error::Format { .. }
+        | Error::Version { .. }
+        | Error::Unsupported { .. }
+        | Error::Script { .. } => 2,
         Error::Io { source, .. } => match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => 2,
             _ => 3,
@@ -79,6 +82,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Says on stderr what must not go unnoticed, `--quiet` or not.
+pub(crate) fn warn(text: &str) {
+    // As with errors: there is nowhere to report that this failed.
+    let _ = writeln!(io::stderr().lock(), "warning: {text}");
 }
 
 /// Prints a text to stdout.

@@ -1,13 +1,13 @@
 //! `turso-sync apply`.
 
-use std::{ops::ControlFlow, path::Path};
+use std::{fs::File, io::BufReader, ops::ControlFlow, path::Path};
 
 use anyhow::Context as _;
-use libsql_diff::{Applied, Diff, FileKind};
-use rusqlite::{Connection, backup::Backup};
+use libsql_diff::{Applied, ApplyOptions, Changeset, Diff, FileKind, OnConflict, OnProgress};
+use rusqlite::Connection;
 use serde::Serialize;
 
-use super::files::{self, Given};
+use super::files::{self, Given, Scratch};
 use crate::{
     Ending,
     args::ApplyArgs,
@@ -17,96 +17,111 @@ use crate::{
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
-    file: &'static str,
-    inserted: u64,
-    updated: u64,
-    deleted: u64,
+    /// What the file was.
+    format: &'static str,
+    #[serde(flatten)]
+    rows: Rows,
     dry_run: bool,
 }
 
-pub(crate) fn run(args: &ApplyArgs, talk: &Talk) -> anyhow::Result<Ending> {
-    let given = Given::new(&args.file)?;
-    if files::is_database(given.path())? {
-        return Err(Usage::error(format!(
-            "{} is a database, not a diff; to see what differs, use `turso-sync diff`",
-            args.file.display()
-        )));
+/// What was done. A script does not say which of its rows were inserted, updated or deleted.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Rows {
+    Told { inserted: u64, updated: u64, deleted: u64 },
+    Script { statements: u64, rows_changed: u64 },
+}
+
+impl From<Applied> for Rows {
+    fn from(applied: Applied) -> Self {
+        let Applied { inserted, updated, deleted } = applied;
+        Self::Told { inserted, updated, deleted }
     }
+}
+
+impl Rows {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Told { inserted, updated, deleted } => format!(
+                "{} rows inserted, {} updated, {} deleted",
+                count(*inserted),
+                count(*updated),
+                count(*deleted)
+            ),
+            Self::Script { statements, rows_changed } => {
+                format!("{} statements, {} rows changed", count(*statements), count(*rows_changed))
+            }
+        }
+    }
+}
+
+pub(crate) fn run(args: &ApplyArgs, talk: Talk) -> anyhow::Result<Ending> {
+    let given = Given::new(&args.file)?;
+    expect_no_database(given.path(), &args.file)?;
     let conn = files::open_database(&args.db)?;
     let scratch;
     let target = if args.dry_run {
-        scratch = Scratch::of(&conn, &args.db)?;
+        scratch = Scratch::of(&conn, &args.db, None)?;
         &scratch.conn
     } else {
         &conn
     };
     let bar = talk.bar("Applying");
-    let (file, applied) = apply_file(given.path(), &args.file, target, &mut |at| {
+    let report = apply_file(given.path(), target, &mut |at| {
         bar.show(&at.table, at.rows, at.bytes);
         ControlFlow::Continue(())
-    })?;
+    });
     drop(bar);
+    let (format, rows) = report.map_err(|error| given.name_in(error))?;
     if args.json {
-        output::print_json(&Report {
-            file,
-            inserted: applied.inserted,
-            updated: applied.updated,
-            deleted: applied.deleted,
-            dry_run: args.dry_run,
-        })?;
+        output::print_json(&Report { format, rows, dry_run: args.dry_run })?;
     } else {
         let done = if args.dry_run { "Would apply" } else { "Applied" };
-        output::print(&format!("{done} to {}: {}\n", args.db.display(), in_words(&applied)))?;
+        output::print(&format!("{done} to {}: {}\n", args.db.display(), rows.in_words()))?;
     }
     Ok(Ending::Done)
 }
 
-pub(crate) fn in_words(applied: &Applied) -> String {
-    format!(
-        "{} rows inserted, {} updated, {} deleted",
-        count(applied.inserted),
-        count(applied.updated),
-        count(applied.deleted)
-    )
+/// Refuses a database where something to apply is expected.
+pub(crate) fn expect_no_database(path: &Path, name: &Path) -> anyhow::Result<()> {
+    if files::is_database(path)? {
+        return Err(Usage::error(format!(
+            "{} is a database, not a diff; to see what differs, use `turso-sync diff`",
+            name.display()
+        )));
+    }
+    Ok(())
 }
 
-/// Applies the file at `path`, which the user knows as `name`.
 fn apply_file(
     path: &Path,
-    name: &Path,
     conn: &Connection,
-    on_progress: &mut libsql_diff::OnProgress<'_>,
-) -> anyhow::Result<(&'static str, Applied)> {
-    match FileKind::of(path)? {
+    on_progress: &mut OnProgress<'_>,
+) -> anyhow::Result<(&'static str, Rows)> {
+    let options = ApplyOptions::default();
+    let open = || -> anyhow::Result<BufReader<File>> {
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(BufReader::new(file))
+    };
+    Ok(match FileKind::of(path)? {
         FileKind::Diff => {
             let diff = Diff::open(path)?;
-            let options = libsql_diff::ApplyOptions::default();
-            Ok(("diff", libsql_diff::apply_with(&diff, conn, &options, on_progress)?))
+            ("diff", libsql_diff::apply_with(&diff, conn, &options, on_progress)?.into())
         }
-        FileKind::Changeset | FileKind::Sql => {
-            Err(Usage::error(format!("{} is not a diff file", name.display())))
+        FileKind::Json => {
+            let diff = Diff::read_json(&mut open()?)?;
+            ("json", libsql_diff::apply_with(&diff, conn, &options, on_progress)?.into())
         }
-    }
-}
-
-/// A copy of a database on which something is tried.
-struct Scratch {
-    conn: Connection,
-    _folder: tempfile::TempDir,
-}
-
-impl Scratch {
-    fn of(conn: &Connection, path: &Path) -> anyhow::Result<Self> {
-        let cannot = || format!("cannot copy {} to try it out", path.display());
-        let folder = tempfile::tempdir().with_context(cannot)?;
-        let copy = || -> rusqlite::Result<Connection> {
-            let mut copy = Connection::open(folder.path().join("scratch.db"))?;
-            // Nobody needs this file after a crash.
-            copy.execute_batch("PRAGMA synchronous = OFF")?;
-            Backup::new(conn, &mut copy)?.run_to_completion(-1, std::time::Duration::ZERO, None)?;
-            Ok(copy)
-        };
-        let conn = copy().with_context(cannot)?;
-        Ok(Self { conn, _folder: folder })
-    }
+        FileKind::Changeset => {
+            let changeset = Changeset::open(path)?;
+            let applied = changeset.apply(conn, OnConflict::Abort, on_progress)?;
+            let (inserted, updated) = (applied.inserted, applied.updated);
+            ("changeset", Rows::Told { inserted, updated, deleted: applied.deleted })
+        }
+        FileKind::Sql => {
+            let applied = libsql_diff::apply_script(&mut open()?, conn, on_progress)?;
+            let (statements, rows_changed) = (applied.statements, applied.rows_changed);
+            ("sql", Rows::Script { statements, rows_changed })
+        }
+    })
 }

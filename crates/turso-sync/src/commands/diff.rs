@@ -1,44 +1,101 @@
 //! `turso-sync diff`.
 
-use std::{fmt::Write as _, ops::ControlFlow};
+use std::{fmt::Write as _, ops::ControlFlow, path::Path};
 
-use libsql_diff::{Diff, EditKind, Operation, RowChange, Summary, TableChange, TableSummary};
-use serde::Serialize;
+use libsql_diff::{
+    ChangesetKind, Diff, EditKind, Omission, OmissionReason, Operation, Options, RowChange, Rowids,
+    Summary, TableChange, TableSummary,
+};
 
 use super::files;
 use crate::{
     Ending,
-    args::DiffArgs,
+    args::{DiffArgs, DiffForm},
     output::{self, Talk, count},
 };
 
-pub(crate) fn run(args: &DiffArgs, talk: &Talk) -> anyhow::Result<Ending> {
+pub(crate) fn run(args: &DiffArgs, talk: Talk) -> anyhow::Result<Ending> {
     files::expect_database(&args.a)?;
     files::expect_database(&args.b)?;
-    if let Some(out) = &args.out {
+    let form = &args.form;
+    for out in [&form.out, &form.changeset, &form.patchset].into_iter().flatten() {
         files::expect_writable(out, &[&args.a, &args.b])?;
     }
+    let rowids = if args.rowids { Rowids::Always } else { Rowids::OnlyWithoutKey };
+    let options = Options { rowids, ..Options::default() };
     let bar = talk.bar("Comparing");
-    let diff =
-        libsql_diff::diff_with(&args.a, &args.b, &libsql_diff::Options::default(), &mut |at| {
-            bar.show(&at.table, at.rows, at.bytes);
-            ControlFlow::Continue(())
-        });
+    let diff = libsql_diff::diff_with(&args.a, &args.b, &options, &mut |at| {
+        bar.show(&at.table, at.rows, at.bytes);
+        ControlFlow::Continue(())
+    });
     drop(bar);
-    let diff = diff?;
-    if let Some(out) = &args.out {
+    show(&diff?, form, args.limit, talk)
+}
+
+/// Shows or keeps a diff in the form that was asked for.
+pub(crate) fn show(
+    diff: &Diff,
+    form: &DiffForm,
+    limit: usize,
+    talk: Talk,
+) -> anyhow::Result<Ending> {
+    let out = form.out.as_deref();
+    if form.sql {
+        files::write_to(out, |to| Ok(diff.write_sql(to)?))?;
+    } else if form.json && form.summary {
+        files::write_to(None, |to| {
+            diff.summary().write_json(to)?;
+            Ok(to.write_all(b"\n")?)
+        })?;
+    } else if form.json {
+        files::write_to(out, |to| Ok(diff.write_json(to)?))?;
+    } else if form.summary {
+        output::print(&summary_text(diff.summary()))?;
+    } else if let Some(out) = out {
         diff.save(out)?;
+    } else if let Some(out) = &form.changeset {
+        return changeset(diff, ChangesetKind::Changeset, out, talk);
+    } else if let Some(out) = &form.patchset {
+        return changeset(diff, ChangesetKind::Patchset, out, talk);
+    } else {
+        output::print(&listing(diff, limit)?)?;
+    }
+    if let Some(out) = out {
         talk.say(&format!("Wrote {}: {}", out.display(), in_words(diff.summary())));
         return Ok(Ending::Done);
     }
-    if args.json {
-        output::print_json(&SummaryJson::new(diff.summary()))?;
-    } else if args.summary {
-        output::print(&summary_text(diff.summary()))?;
-    } else {
-        output::print(&listing(&diff, args.limit)?)?;
-    }
     Ok(if diff.is_empty() { Ending::Done } else { Ending::Different })
+}
+
+/// Writes a changeset, and says what it could not take in.
+fn changeset(diff: &Diff, kind: ChangesetKind, out: &Path, talk: Talk) -> anyhow::Result<Ending> {
+    let mut omissions = Vec::new();
+    files::write_whole(out, |to| {
+        omissions = diff.write_changeset(kind, to)?;
+        Ok(())
+    })?;
+    talk.say(&format!("Wrote {}: {}", out.display(), in_words(diff.summary())));
+    for omission in &omissions {
+        output::warn(&omission_text(omission));
+    }
+    Ok(if omissions.is_empty() { Ending::Done } else { Ending::Different })
+}
+
+fn omission_text(omission: &Omission) -> String {
+    let why = match omission.reason {
+        OmissionReason::Definition => "a changeset knows rows only, no definitions",
+        OmissionReason::NoPrimaryKey => "the table has no primary key",
+        OmissionReason::VirtualTable => "it is a virtual table, or holds the data of one",
+        OmissionReason::NullKey => "rows whose primary key holds NULL",
+        OmissionReason::Sequence => "its AUTOINCREMENT counter",
+        OmissionReason::Setting => "a setting of the file",
+        _ => "SQLite's format cannot hold it",
+    };
+    let rows = match omission.rows {
+        0 => String::new(),
+        rows => format!(", with {} row changes", count(rows)),
+    };
+    format!("left out of the changeset: {}{rows}: {why}", omission.subject)
 }
 
 /// A diff in one line.
@@ -176,97 +233,6 @@ fn row_line(table: &TableChange, row: &RowChange) -> String {
                 .map(|change| format!("{} {} -> {}", column(change.column), change.old, change.new))
                 .collect();
             format!("~ {key}{}", changes.join(", "))
-        }
-    }
-}
-
-/// A diff in numbers, as JSON.
-#[derive(Debug, Serialize)]
-pub(crate) struct SummaryJson {
-    equal: bool,
-    inserted: u64,
-    updated: u64,
-    deleted: u64,
-    tables: Vec<TableJson>,
-    dropped: Vec<ObjectJson>,
-    created: Vec<ObjectJson>,
-    sequences: Vec<String>,
-    settings: Vec<SettingJson>,
-}
-
-#[derive(Debug, Serialize)]
-struct TableJson {
-    name: String,
-    edit: &'static str,
-    inserted: u64,
-    updated: u64,
-    deleted: u64,
-    rows_before: Option<u64>,
-    rows_after: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct ObjectJson {
-    kind: String,
-    name: String,
-}
-
-#[derive(Debug, Serialize)]
-struct SettingJson {
-    setting: &'static str,
-    old: i32,
-    new: i32,
-}
-
-impl SummaryJson {
-    pub(crate) fn new(summary: &Summary) -> Self {
-        let objects = |objects: &[(libsql_diff::ObjectKind, String)]| {
-            let object = |(kind, name): &(libsql_diff::ObjectKind, String)| ObjectJson {
-                kind: kind.keyword().to_ascii_lowercase(),
-                name: name.clone(),
-            };
-            objects.iter().map(object).collect()
-        };
-        let sum = |of: fn(&TableSummary) -> u64| summary.tables.iter().map(of).sum();
-        Self {
-            equal: summary.is_empty(),
-            inserted: sum(|table| table.inserted),
-            updated: sum(|table| table.updated),
-            deleted: sum(|table| table.deleted),
-            tables: summary.tables.iter().map(TableJson::new).collect(),
-            dropped: objects(&summary.dropped),
-            created: objects(&summary.created),
-            sequences: summary.sequences.iter().map(|change| change.table.clone()).collect(),
-            settings: summary
-                .settings
-                .iter()
-                .map(|change| SettingJson {
-                    setting: change.setting.pragma(),
-                    old: change.old,
-                    new: change.new,
-                })
-                .collect(),
-        }
-    }
-}
-
-impl TableJson {
-    fn new(table: &TableSummary) -> Self {
-        Self {
-            name: table.name.clone(),
-            edit: match table.edit {
-                EditKind::Create => "create",
-                EditKind::Drop => "drop",
-                EditKind::AddColumns => "add_columns",
-                EditKind::Rebuild => "rebuild",
-                EditKind::Refill => "refill",
-                _ => "rows",
-            },
-            inserted: table.inserted,
-            updated: table.updated,
-            deleted: table.deleted,
-            rows_before: table.rows.before,
-            rows_after: table.rows.after,
         }
     }
 }

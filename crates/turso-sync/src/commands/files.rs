@@ -2,14 +2,14 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use rusqlite::{Connection, OpenFlags};
-use tempfile::NamedTempFile;
+use rusqlite::{Connection, OpenFlags, backup::Backup};
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::output::Usage;
 
@@ -46,8 +46,17 @@ pub(crate) fn expect_database(path: &Path) -> anyhow::Result<()> {
 
 /// Opens a database that exists, to write to it.
 pub(crate) fn open_database(path: &Path) -> anyhow::Result<Connection> {
+    open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+/// Opens a database that exists, to read it.
+pub(crate) fn open_to_read(path: &Path) -> anyhow::Result<Connection> {
+    open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn open_as(path: &Path, flags: OpenFlags) -> anyhow::Result<Connection> {
     expect_database(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(BUSY_TIMEOUT)?;
@@ -93,27 +102,127 @@ pub(crate) fn expect_writable(out: &Path, inputs: &[&Path]) -> anyhow::Result<()
     Ok(())
 }
 
+/// Writes a file such that it appears under its name only when it is complete and on disk.
+pub(crate) fn write_whole(
+    path: &Path,
+    content: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write {}", path.display());
+    let mut file = NamedTempFile::new_in(folder_of(path)).with_context(cannot)?;
+    let mut out = io::BufWriter::new(file.as_file_mut());
+    content(&mut out)?;
+    out.flush().with_context(cannot)?;
+    drop(out);
+    file.as_file().sync_all().with_context(cannot)?;
+    file.persist(path).map_err(|error| error.error).with_context(cannot)?;
+    Ok(())
+}
+
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
 /// A file that is read: the one at `path`, or a copy of stdin for `-`.
 #[derive(Debug)]
 pub(crate) struct Given {
     path: PathBuf,
     /// Removed when the command ends.
-    _copy: Option<NamedTempFile>,
+    copy: Option<NamedTempFile>,
 }
 
 impl Given {
     pub(crate) fn new(path: &Path) -> anyhow::Result<Self> {
         if path != Path::new("-") {
             expect_file(path)?;
-            return Ok(Self { path: path.to_owned(), _copy: None });
+            return Ok(Self { path: path.to_owned(), copy: None });
         }
         let cannot = "cannot copy stdin to a temporary file";
         let mut copy = NamedTempFile::new().context(cannot)?;
         io::copy(&mut io::stdin().lock(), copy.as_file_mut()).context(cannot)?;
-        Ok(Self { path: copy.path().to_owned(), _copy: Some(copy) })
+        Ok(Self { path: copy.path().to_owned(), copy: Some(copy) })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Says which file an error is about, where the error itself does not.
+    pub(crate) fn name_in(&self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast_ref::<libsql_diff::Error>() {
+            Some(libsql_diff::Error::Script { .. }) => {
+                let name = if self.copy.is_some() {
+                    "stdin".into()
+                } else {
+                    self.path.display().to_string()
+                };
+                let message = format!("{name}: {error}");
+                Usage::error(message)
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Writes to a file, which appears only when it is complete, or else to stdout.
+pub(crate) fn write_to(
+    out: Option<&Path>,
+    content: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if let Some(path) = out {
+        return write_whole(path, content);
+    }
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    content(&mut stdout)?;
+    stdout.flush().context("cannot write to stdout")
+}
+
+/// A copy of a database on which something is tried or made, in a folder of its own that goes with
+/// it.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) conn: Connection,
+    folder: TempDir,
+}
+
+const SCRATCH_NAME: &str = "scratch.db";
+
+impl Scratch {
+    /// Copies the database behind `conn`, whose file is `path`, into a folder beside `beside` or
+    /// the system's one for temporary files.
+    pub(crate) fn of(
+        conn: &Connection,
+        path: &Path,
+        beside: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot copy {}", path.display());
+        let folder = match beside {
+            Some(beside) => TempDir::new_in(folder_of(beside)),
+            None => TempDir::new(),
+        };
+        let folder = folder.with_context(cannot)?;
+        let copy = || -> rusqlite::Result<Connection> {
+            let mut copy = Connection::open(folder.path().join(SCRATCH_NAME))?;
+            // Nobody needs this file after a crash; `keep` flushes it.
+            copy.execute_batch("PRAGMA synchronous = OFF")?;
+            Backup::new(conn, &mut copy)?.run_to_completion(-1, Duration::ZERO, None)?;
+            Ok(copy)
+        };
+        let conn = copy().with_context(cannot)?;
+        Ok(Self { conn, folder })
+    }
+
+    /// Gives the copy its name, complete and on disk.
+    pub(crate) fn keep(self, path: &Path) -> anyhow::Result<()> {
+        let cannot = || format!("cannot write {}", path.display());
+        let Self { conn, folder } = self;
+        // Everything into the one file.
+        conn.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).with_context(cannot)?;
+        conn.close().map_err(|(_, error)| error).with_context(cannot)?;
+        let made = folder.path().join(SCRATCH_NAME);
+        File::open(&made).and_then(|file| file.sync_all()).with_context(cannot)?;
+        std::fs::rename(&made, path).with_context(cannot)
     }
 }

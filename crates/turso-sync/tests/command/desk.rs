@@ -43,11 +43,6 @@ impl Desk {
         conn
     }
 
-    /// The first column of the first row.
-    pub(crate) fn value<T: rusqlite::types::FromSql>(&self, name: &str, sql: &str) -> T {
-        Connection::open(self.path(name)).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
-    }
-
     pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_turso-sync"));
         command
