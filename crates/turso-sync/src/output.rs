@@ -38,9 +38,15 @@ pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
     }
     let mut stderr = io::stderr().lock();
     // A failure to print the error cannot be reported anywhere.
-    let _ = writeln!(stderr, "error: {error}");
+    let mut said = error.to_string();
+    let _ = writeln!(stderr, "error: {said}");
     for cause in error.chain().skip(1) {
-        let _ = writeln!(stderr, "  because {cause}");
+        let cause = cause.to_string();
+        // Many errors name their cause themselves.
+        if !said.contains(&cause) {
+            let _ = writeln!(stderr, "  because {cause}");
+            said = cause;
+        }
     }
     ExitCode::from(exit_code(error))
 }

@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
-use rusqlite::{Connection, OpenFlags, backup::Backup};
+use anyhow::{Context as _, anyhow};
+use rusqlite::{
+    Connection, OpenFlags,
+    backup::{Backup, StepResult},
+};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::output::Usage;
@@ -82,6 +85,10 @@ fn start_of(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// Refuses to write over a database or over one of the files that are read: a slip of the hand that
 /// would cost data.
 pub(crate) fn expect_writable(out: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
+    let folder = folder_of(out);
+    if !folder.is_dir() {
+        return Err(Usage::error(format!("there is no folder {}", folder.display())));
+    }
     if !out.exists() {
         return Ok(());
     }
@@ -203,15 +210,20 @@ impl Scratch {
             None => TempDir::new(),
         };
         let folder = folder.with_context(cannot)?;
-        let copy = || -> rusqlite::Result<Connection> {
+        let copy = || -> rusqlite::Result<(Connection, StepResult)> {
             let mut copy = Connection::open(folder.path().join(SCRATCH_NAME))?;
             // Nobody needs this file after a crash; `keep` flushes it.
             copy.execute_batch("PRAGMA synchronous = OFF")?;
-            Backup::new(conn, &mut copy)?.run_to_completion(-1, Duration::ZERO, None)?;
-            Ok(copy)
+            // All pages in one step: of one state, whatever other programs write meanwhile.
+            let outcome = Backup::new(conn, &mut copy)?.step(-1)?;
+            Ok((copy, outcome))
         };
-        let conn = copy().with_context(cannot)?;
-        Ok(Self { conn, folder })
+        match copy().with_context(cannot)? {
+            (conn, StepResult::Done) => Ok(Self { conn, folder }),
+            _ => {
+                Err(anyhow!("{} is locked by another program", path.display())).with_context(cannot)
+            }
+        }
     }
 
     /// Gives the copy its name, complete and on disk.
