@@ -67,6 +67,18 @@ fn main() -> ExitCode {
             }
         };
     }
+    if arguments == ["sqld"] {
+        return match tools::sqld(&workspace_root()) {
+            Ok(program) => {
+                eprintln!("tests start the libSQL server in {}", program.display());
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let invocation = match parse(&arguments) {
         Ok(invocation) => invocation,
         Err(error) => {
@@ -128,7 +140,7 @@ fn usage() -> String {
         "usage: cargo xtask ci | STEP… [--root FOLDER]\n".to_owned(),
         "  ci       the whole gate: every step below, in this order".to_owned(),
     ];
-    let write = "\n  docs --write   rewrite the generated documents that are stale\n  bench [CONTACTS…]   measure, and rewrite docs/performance.md"
+    let write = "\n  docs --write   rewrite the generated documents that are stale\n  sqld           install the libSQL server for tests that start it\n  bench [CONTACTS…]   measure, and rewrite docs/performance.md"
         .to_owned();
     lines.into_iter().chain(steps).chain([write]).collect::<Vec<_>>().join("\n")
 }

@@ -1,1 +1,23 @@
 //! One way to open libSQL: a local file, a remote database, an embedded replica.
+
+pub mod blocking;
+mod error;
+mod hrana;
+mod initialize;
+mod link;
+mod local;
+mod location;
+mod options;
+mod remote;
+mod repeat;
+mod sql;
+mod transport;
+mod value;
+
+pub use error::{ConstraintKind, Error};
+pub use initialize::initialize;
+pub use link::{Link, Snapshot};
+pub use location::{Location, RemoteUrl, Token};
+pub use options::{CancelToken, Options, Retry, SyncStrategy};
+pub use remote::ServerInfo;
+pub use value::{Rows, Statement, Value};

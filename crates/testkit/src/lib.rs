@@ -1,4 +1,5 @@
-//! For tests only: a second, naive planner, sample organizations, promises to check.
+//! For tests only: a second, naive planner, sample organizations, promises to check; a libSQL server
+//! ([`sqld`]).
 //!
 //! The planner here ([`model`]) is written straight from the scheduling rules, with plain loops over days and years,
 //! and shares no code with the real one. Two programs that were written apart and agree on thousands of nasty
@@ -11,9 +12,11 @@
 
 mod calendar;
 pub mod differential;
+pub mod jwt;
 pub mod model;
 pub mod organization;
 
 pub mod periods;
 pub mod promises;
 pub mod sender;
+pub mod sqld;

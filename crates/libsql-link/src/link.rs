@@ -1,0 +1,162 @@
+//! The asynchronous door.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::local::{Local, LocalSnapshot};
+use crate::location::Location;
+use crate::options::Options;
+use crate::remote::{Remote, RemoteSnapshot, ServerInfo};
+use crate::value::{Rows, Statement, Value};
+
+/// An open database, wherever it is. Clones share it; calls from several tasks are fine.
+///
+/// Every call ends within [`Options::call_timeout`], and dropping its future cancels it.
+#[derive(Clone)]
+pub struct Link {
+    location: Location,
+    engine: Engine,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Local(Local),
+    Remote(Arc<Remote>),
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Opens a database. A server is not asked yet: that it cannot be reached shows at the first
+    /// call.
+    ///
+    /// # Errors
+    /// When a file cannot be opened or is no database.
+    pub async fn open(location: &Location, options: Options) -> Result<Self, Error> {
+        let engine = match location {
+            Location::Local(path) => Engine::Local(Local::open(path, &options).await?),
+            Location::Remote(url) => Engine::Remote(Arc::new(Remote::new(url, &options))),
+            Location::Replica { .. } => {
+                return Err(Error::Unsupported {
+                    subject: location.to_string(),
+                    reason: "replicas are not built yet".into(),
+                });
+            }
+        };
+        Ok(Link { location: location.clone(), engine })
+    }
+
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The rows of one statement, all of them.
+    ///
+    /// Repeated after transient failures if the statement surely only reads (`SELECT`, `VALUES`,
+    /// `EXPLAIN`, `WITH` without a change); one with `RETURNING` is treated as
+    /// [`execute`](Link::execute) treats it.
+    pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
+        match &self.engine {
+            Engine::Local(local) => local.query(sql, params).await,
+            Engine::Remote(remote) => remote.query(sql, params).await,
+        }
+    }
+
+    /// Runs one statement; gives the number of rows that it changed.
+    ///
+    /// Repeated only after failures that surely left the database as it was.
+    pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
+        match &self.engine {
+            Engine::Local(local) => local.execute(sql, params).await,
+            Engine::Remote(remote) => remote.execute(sql, params).await,
+        }
+    }
+
+    /// Runs all statements in one transaction, in one round trip: all of them or none.
+    ///
+    /// Gives what each statement gave. Repeated only after failures that surely left the database
+    /// as it was. The statements must not contain `BEGIN`, `COMMIT` or `ROLLBACK`.
+    pub async fn batch(&self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
+        match &self.engine {
+            Engine::Local(local) => local.batch(statements).await,
+            Engine::Remote(remote) => remote.batch(statements, false).await,
+        }
+    }
+
+    /// As [`batch`](Link::batch), for statements that do no harm when they are run twice: repeated
+    /// after every transient failure.
+    pub async fn batch_repeatable(&self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
+        match &self.engine {
+            Engine::Local(local) => local.batch(statements).await,
+            Engine::Remote(remote) => remote.batch(statements, true).await,
+        }
+    }
+
+    /// One state of the database, the one at this moment, for as many queries as are made on it.
+    ///
+    /// A server ends it when no query comes for 10 s; the next one then fails with
+    /// [`Error::Expired`].
+    pub async fn read_transaction(&self) -> Result<Snapshot, Error> {
+        Ok(Snapshot(match &self.engine {
+            Engine::Local(local) => Of::Local(local.snapshot().await?),
+            Engine::Remote(remote) => Of::Remote(Box::new(remote.snapshot().await?)),
+        }))
+    }
+
+    /// What the server says about itself.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a file.
+    pub async fn server(&self) -> Result<ServerInfo, Error> {
+        match &self.engine {
+            Engine::Local(_) => Err(Error::Unsupported {
+                subject: self.location.to_string(),
+                reason: "it is a file, not a server".into(),
+            }),
+            Engine::Remote(remote) => remote.server().await,
+        }
+    }
+}
+
+/// One state of a database, for several queries: see [`Link::read_transaction`].
+pub struct Snapshot(Of);
+
+enum Of {
+    Local(LocalSnapshot),
+    Remote(Box<RemoteSnapshot>),
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// The rows of one statement, all of them. Never repeated.
+    pub async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
+        let mut all = self.query_all(&[Statement::new(sql, params.to_vec())]).await?;
+        Ok(all.pop().unwrap_or_default())
+    }
+
+    /// The rows of each statement, in one round trip.
+    pub async fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
+        match &mut self.0 {
+            Of::Local(local) => local.query_all(statements).await,
+            Of::Remote(remote) => remote.query_all(statements).await,
+        }
+    }
+
+    /// Lets go of the state. Dropping does so, too, without saying whether the server heard it.
+    pub async fn end(self) -> Result<(), Error> {
+        match self.0 {
+            Of::Local(_) => Ok(()),
+            Of::Remote(remote) => remote.end().await,
+        }
+    }
+}

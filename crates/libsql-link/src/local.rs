@@ -1,0 +1,293 @@
+//! A database in a file of this machine.
+//!
+//! Read and written through libsql-rusqlite, not through the libsql crate, which ends every text at
+//! the character NUL and takes any number of parameters. Both are the same SQLite.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, InterruptHandle, OpenFlags, ToSql};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::{Call, Error};
+use crate::initialize::initialize;
+use crate::options::Options;
+use crate::repeat::repeat;
+use crate::transport::Deadline;
+use crate::value::{Rows, Statement, Value};
+
+/// A file and one connection to it, used by one call at a time.
+#[derive(Clone)]
+pub(crate) struct Local {
+    path: PathBuf,
+    subject: Arc<str>,
+    options: Options,
+    connection: Arc<Mutex<Connection>>,
+    interrupt: Arc<InterruptHandle>,
+}
+
+impl Local {
+    pub(crate) async fn open(path: &Path, options: &Options) -> Result<Self, Error> {
+        // Only replicas depend on it; they say so themselves when it is too late.
+        let _ = initialize();
+        let subject: Arc<str> = path.display().to_string().into();
+        let local = connect(path.to_owned(), subject, options.clone()).await?;
+        // SQLite opens a file when it is first read; whether that works is what the caller asked.
+        local.run("open", &["SELECT 1 FROM sqlite_schema LIMIT 1".into()], Around::Nothing).await?;
+        Ok(local)
+    }
+
+    pub(crate) async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
+        let statements = [Statement::new(sql, params.to_vec())];
+        let rows = self.run("query", &statements, Around::Nothing).await?;
+        Ok(rows.into_iter().next().unwrap_or_default())
+    }
+
+    pub(crate) async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
+        let statements = [Statement::new(sql, params.to_vec())];
+        let rows = self.run("execute", &statements, Around::Nothing).await?;
+        Ok(rows.first().map_or(0, |rows| rows.affected))
+    }
+
+    pub(crate) async fn batch(&self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
+        self.run("batch", statements, Around::Transaction).await
+    }
+
+    /// A second connection, within a transaction that reads.
+    pub(crate) async fn snapshot(&self) -> Result<LocalSnapshot, Error> {
+        let (path, subject) = (self.path.clone(), Arc::clone(&self.subject));
+        let local = connect(path, subject, self.options.clone()).await?;
+        let begin = ["BEGIN".into(), "SELECT 1 FROM sqlite_schema LIMIT 1".into()];
+        local.run("begin a snapshot", &begin, Around::Nothing).await?;
+        Ok(LocalSnapshot { local })
+    }
+
+    async fn run(
+        &self,
+        operation: &'static str,
+        statements: &[Statement],
+        around: Around,
+    ) -> Result<Vec<Rows>, Error> {
+        let statements: Arc<[Statement]> = statements.into();
+        // What is interrupted is rolled back: no failure leaves a change behind.
+        let call = Call { subject: &self.subject, operation, changes: false };
+        repeat(&self.options, call, false, |deadline| {
+            self.attempt(Arc::clone(&statements), around, call, deadline)
+        })
+        .await
+    }
+
+    /// SQLite blocks: it runs on a thread of its own and is interrupted when the deadline passes or
+    /// the caller goes away.
+    async fn attempt(
+        &self,
+        statements: Arc<[Statement]>,
+        around: Around,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Vec<Rows>, Error> {
+        let taken = timeout_at(deadline.at, Arc::clone(&self.connection).lock_owned()).await;
+        let connection = taken.map_err(|_| call.timed_out(deadline.after, false))?;
+        let subject = Arc::clone(&self.subject);
+        let mut interrupt = Interrupt(Some(Arc::clone(&self.interrupt)));
+        let mut work = tokio::task::spawn_blocking(move || {
+            all(&connection, &statements, around, &subject, deadline)
+        });
+        let joined = timeout_at(deadline.at, &mut work).await;
+        let in_time = joined.is_ok();
+        if !in_time {
+            interrupt.now();
+        }
+        // Interrupted, it ends at SQLite's next step; only then is it known what became of it.
+        let joined = match joined {
+            Ok(joined) => joined,
+            Err(_) => work.await,
+        };
+        interrupt.0 = None;
+        let result = joined.map_err(|error| Error::Io {
+            subject: self.subject.to_string(),
+            reason: format!("the thread of the call ended: {error}"),
+        })?;
+        match result {
+            Err(_) if !in_time => Err(call.timed_out(deadline.after, false)),
+            // Possibly in the last moment.
+            result => result,
+        }
+    }
+}
+
+async fn connect(path: PathBuf, subject: Arc<str>, options: Options) -> Result<Local, Error> {
+    let open = {
+        let (path, subject) = (path.clone(), Arc::clone(&subject));
+        move || {
+            // Serialized, and the path as it is: `file:` was read by `Location`.
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_FULL_MUTEX;
+            Connection::open_with_flags(&path, flags).map_err(|error| failed(&error, &subject))
+        }
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
+    let connection = opened.map_err(|error| Error::Io {
+        subject: subject.to_string(),
+        reason: format!("the thread that opens it ended: {error}"),
+    })??;
+    let interrupt = Arc::new(connection.get_interrupt_handle());
+    let connection = Arc::new(Mutex::new(connection));
+    Ok(Local { path, subject, options, connection, interrupt })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Around {
+    Nothing,
+    Transaction,
+}
+
+/// Interrupts what runs on a connection when it is dropped before it was disarmed.
+struct Interrupt(Option<Arc<InterruptHandle>>);
+
+impl Interrupt {
+    fn now(&mut self) {
+        if let Some(handle) = self.0.take() {
+            handle.interrupt();
+        }
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.now();
+    }
+}
+
+fn all(
+    connection: &OwnedMutexGuard<Connection>,
+    statements: &[Statement],
+    around: Around,
+    subject: &str,
+    deadline: Deadline,
+) -> Result<Vec<Rows>, Error> {
+    let failed = |error: rusqlite::Error| failed(&error, subject);
+    // Waiting for a lock cannot be interrupted, so it must not last longer than the call.
+    let rest = deadline.at.saturating_duration_since(Instant::now());
+    connection.busy_timeout(rest.min(Duration::from_hours(1))).map_err(failed)?;
+    if around == Around::Transaction {
+        connection.execute("BEGIN IMMEDIATE", []).map_err(failed)?;
+    }
+    let mut result = statements.iter().map(|one| run_one(connection, one, subject)).collect();
+    if around == Around::Transaction {
+        if let Ok(answers) = result {
+            result = connection.execute("COMMIT", []).map(|_| answers).map_err(failed);
+        }
+        if result.is_err() && !connection.is_autocommit() {
+            // An error leaves the transaction open, unless SQLite itself has rolled it back.
+            let _ = connection.execute("ROLLBACK", []);
+        }
+    }
+    result
+}
+
+fn run_one(connection: &Connection, statement: &Statement, subject: &str) -> Result<Rows, Error> {
+    let failed = |error: rusqlite::Error| failed(&error, subject);
+    let bad_sql = |reason: String| Error::BadSql { subject: subject.to_owned(), reason };
+    let mut batch = rusqlite::Batch::new(connection, &statement.sql);
+    let Some(mut prepared) = batch.next().map_err(failed)? else {
+        return Err(bad_sql("it contains no statement".into()));
+    };
+    let expected = prepared.parameter_count();
+    let given = statement.params.len();
+    if expected != given {
+        return Err(bad_sql(format!(
+            "it has {expected} parameters, and {given} values were given"
+        )));
+    }
+    // Before it is run: what follows may be no SQL, or need what this one creates.
+    if batch.next().map_or(true, |next| next.is_some()) {
+        return Err(bad_sql("it is more than one statement; use a batch".into()));
+    }
+    let columns: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    for (index, value) in statement.params.iter().enumerate() {
+        prepared.raw_bind_parameter(index + 1, Bound(value)).map_err(failed)?;
+    }
+    let changes_nothing = prepared.readonly();
+    let total = || connection.query_row("SELECT total_changes()", [], |row| row.get::<_, i64>(0));
+    let before = if changes_nothing { 0 } else { total().map_err(failed)? };
+    let mut rows = Vec::new();
+    let mut given = prepared.raw_query();
+    while let Some(row) = given.next().map_err(failed)? {
+        let values = (0..columns.len()).map(|index| {
+            let value = row.get_ref(index).map_err(failed)?;
+            from_sqlite(value).ok_or_else(|| Error::Unreadable {
+                subject: subject.to_owned(),
+                reason: format!(
+                    "a text in column `{}` is not UTF-8; read it with hex()",
+                    columns[index]
+                ),
+            })
+        });
+        rows.push(values.collect::<Result<_, _>>()?);
+    }
+    drop(given);
+    // `changes` keeps the count of an earlier statement when this one changes no rows by nature.
+    let changed = !changes_nothing && total().map_err(failed)? != before;
+    let affected = if changed { connection.changes() } else { 0 };
+    Ok(Rows { columns, rows, affected })
+}
+
+struct Bound<'a>(&'a Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Integer(value) => ValueRef::Integer(*value),
+            Value::Real(value) => ValueRef::Real(*value),
+            Value::Text(value) => ValueRef::Text(value.as_bytes()),
+            Value::Blob(value) => ValueRef::Blob(value),
+        }))
+    }
+}
+
+/// `None` for a text that is not UTF-8.
+fn from_sqlite(value: ValueRef<'_>) -> Option<Value> {
+    Some(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(value) => Value::Integer(value),
+        ValueRef::Real(value) => Value::Real(value),
+        ValueRef::Text(value) => Value::Text(std::str::from_utf8(value).ok()?.to_owned()),
+        ValueRef::Blob(value) => Value::Blob(value.to_vec()),
+    })
+}
+
+fn failed(error: &rusqlite::Error, subject: &str) -> Error {
+    match error {
+        rusqlite::Error::SqliteFailure(error, Some(message)) => {
+            Error::from_sqlite(subject, error.extended_code, message)
+        }
+        rusqlite::Error::SqliteFailure(error, None) => {
+            Error::from_sqlite(subject, error.extended_code, &error.to_string())
+        }
+        rusqlite::Error::SqlInputError { error, msg, offset, .. } => {
+            Error::from_sqlite(subject, error.extended_code, &format!("{msg} (at offset {offset})"))
+        }
+        _ => Error::Sqlite {
+            subject: subject.to_owned(),
+            extended_code: 1,
+            reason: error.to_string(),
+        },
+    }
+}
+
+/// One state of a local database, for several queries.
+pub(crate) struct LocalSnapshot {
+    local: Local,
+}
+
+impl LocalSnapshot {
+    pub(crate) async fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
+        self.local.run("query a snapshot", statements, Around::Nothing).await
+    }
+}

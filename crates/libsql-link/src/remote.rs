@@ -1,0 +1,372 @@
+//! A database on a server.
+//!
+//! The protocol is spoken here and not through the libsql crate, which turns every error into text,
+//! sends no values with a batch, opens streams that it has to close later, and knows no deadlines.
+//! Every call here is one request that opens and closes its stream; only a snapshot keeps one.
+
+use crate::error::{Call, Error};
+use crate::hrana::{
+    Batch, INFINITE, Kind, Pipeline, PipelineAnswer, Request, RequestResult, ResponseResult, Stmt,
+    WireError,
+};
+use crate::location::RemoteUrl;
+use crate::options::Options;
+use crate::repeat::repeat;
+use crate::sql::only_reads;
+use crate::transport::{Answer, Deadline, Http};
+use crate::value::{Rows, Statement, Value};
+
+const PIPELINE: &str = "/v3/pipeline";
+
+#[derive(Clone)]
+pub(crate) struct Remote {
+    http: Http,
+    options: Options,
+}
+
+/// What can be told about a server without touching its database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// As the server calls itself, such as `sqld 0.24.32 (40c272de 2025-02-14)`; `None` where it
+    /// does not say.
+    pub version: Option<String>,
+    /// Whether it says that it is well; `None` where it does not know the question.
+    pub healthy: Option<bool>,
+    /// The generation of its log, if it speaks the protocol of offline writes.
+    pub offline_generation: Option<u64>,
+}
+
+/// What `/info` answers.
+#[derive(serde::Deserialize)]
+struct Info {
+    current_generation: u64,
+}
+
+impl Remote {
+    pub(crate) fn new(url: &RemoteUrl, options: &Options) -> Self {
+        Remote { http: Http::new(url, options), options: options.clone() }
+    }
+
+    fn call(&self, operation: &'static str, changes: bool) -> Call<'_> {
+        Call { subject: self.http.base(), operation, changes }
+    }
+
+    pub(crate) async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, Error> {
+        let call = self.call("query", !only_reads(sql));
+        repeat(&self.options, call, false, |deadline| self.run(sql, params, call, deadline)).await
+    }
+
+    pub(crate) async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
+        let call = self.call("execute", true);
+        let run = |deadline| self.run(sql, params, call, deadline);
+        Ok(repeat(&self.options, call, false, run).await?.affected)
+    }
+
+    pub(crate) async fn batch(
+        &self,
+        statements: &[Statement],
+        repeatable: bool,
+    ) -> Result<Vec<Rows>, Error> {
+        let call = self.call("batch", true);
+        let attempt = |deadline| async move {
+            let batch = Batch::transaction("BEGIN IMMEDIATE", statements);
+            let requests = vec![Request::Batch { batch }, Request::Close];
+            let mut stream = Stream::new(self);
+            let [result] = stream.ask(requests, call, deadline).await?;
+            steps(result, statements.len(), call)
+        };
+        repeat(&self.options, call, repeatable, attempt).await
+    }
+
+    pub(crate) async fn snapshot(&self) -> Result<RemoteSnapshot, Error> {
+        let call = self.call("begin a snapshot", false);
+        repeat(&self.options, call, false, |deadline| async move {
+            let mut stream = Stream::new(self);
+            // A deferred transaction sees the state of its first read.
+            let [_, _] = stream
+                .ask(
+                    vec![
+                        Request::Execute { stmt: Stmt::new("BEGIN", &[]) },
+                        Request::Execute {
+                            stmt: Stmt::new("SELECT 1 FROM sqlite_schema LIMIT 1", &[]),
+                        },
+                    ],
+                    call,
+                    deadline,
+                )
+                .await?;
+            Ok(RemoteSnapshot { stream })
+        })
+        .await
+    }
+
+    pub(crate) async fn server(&self) -> Result<ServerInfo, Error> {
+        let call = self.call("ask for the version", false);
+        repeat(&self.options, call, false, |deadline| async move {
+            let version = self.http.get("/version", call, deadline).await?;
+            let health = self.http.get("/health", call, deadline).await?;
+            let info = self.http.get("/info", call, deadline).await?;
+            if let 401 | 403 = info.status.as_u16() {
+                return Err(refused(&info, call));
+            }
+            let info: Option<Info> =
+                info.status.is_success().then(|| serde_json::from_slice(&info.body).ok()).flatten();
+            let version_text = String::from_utf8_lossy(&version.body).trim().to_owned();
+            let is_line = !version_text.is_empty()
+                && version_text.len() < 200
+                && !version_text.contains(['<', '\n']);
+            Ok(ServerInfo {
+                version: (version.status.is_success() && is_line).then_some(version_text),
+                healthy: match health.status.as_u16() {
+                    404 => None,
+                    _ => Some(health.status.is_success()),
+                },
+                offline_generation: info.map(|info| info.current_generation),
+            })
+        })
+        .await
+    }
+
+    async fn run(
+        &self,
+        sql: &str,
+        params: &[Value],
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Rows, Error> {
+        let requests = vec![Request::Execute { stmt: Stmt::new(sql, params) }, Request::Close];
+        let [result] = Stream::new(self).ask(requests, call, deadline).await?;
+        rows(result, call)
+    }
+}
+
+/// One state of a remote database, for several queries.
+pub(crate) struct RemoteSnapshot {
+    stream: Stream,
+}
+
+impl RemoteSnapshot {
+    /// The answers to all statements in one request.
+    pub(crate) async fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
+        let remote = self.stream.remote.clone();
+        let call = remote.call("query a snapshot", false);
+        let deadline = Deadline::after(remote.options.call_timeout);
+        if statements.is_empty() {
+            return Ok(vec![]);
+        }
+        let requests = statements
+            .iter()
+            .map(|one| Request::Execute { stmt: Stmt::new(&one.sql, &one.params) })
+            .collect();
+        let work = self.stream.ask_any(requests, call, deadline);
+        let results = crate::repeat::until_cancelled(&remote.options, call, work).await?;
+        results.into_iter().map(|result| rows(result, call)).collect()
+    }
+
+    pub(crate) async fn end(mut self) -> Result<(), Error> {
+        let remote = self.stream.remote.clone();
+        let call = remote.call("end a snapshot", false);
+        let deadline = Deadline::after(remote.options.call_timeout);
+        let [] = self.stream.ask(vec![Request::Close], call, deadline).await?;
+        self.stream.baton = None;
+        Ok(())
+    }
+}
+
+impl Drop for RemoteSnapshot {
+    /// Tells the server, as well as that can be done without waiting; otherwise it ends the stream
+    /// itself after 10 s.
+    fn drop(&mut self) {
+        if self.stream.baton.is_none() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let mut stream = Stream { baton: self.stream.baton.take(), ..self.stream.clone() };
+            runtime.spawn(async move {
+                let remote = stream.remote.clone();
+                let call = remote.call("end a snapshot", false);
+                let deadline = Deadline::after(remote.options.call_timeout);
+                let _: Result<[RequestResult; 0], Error> =
+                    stream.ask(vec![Request::Close], call, deadline).await;
+            });
+        }
+    }
+}
+
+/// A stream of the protocol: what shares one connection to the database on the server.
+#[derive(Clone)]
+struct Stream {
+    remote: Remote,
+    baton: Option<String>,
+    /// Where the server wants the stream to go on, if not where it began.
+    base: Option<String>,
+    broken: bool,
+}
+
+impl Stream {
+    fn new(remote: &Remote) -> Self {
+        Stream { remote: remote.clone(), baton: None, base: None, broken: false }
+    }
+
+    /// As [`ask_any`](Stream::ask_any), for a known number of results (`Close` has none).
+    async fn ask<const N: usize>(
+        &mut self,
+        requests: Vec<Request<'_>>,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<[RequestResult; N], Error> {
+        let results = self.ask_any(requests, call, deadline).await?;
+        let count = results.len();
+        results.try_into().map_err(|_| {
+            call.protocol(None, format_args!("it gives {count} results instead of {N}"))
+        })
+    }
+
+    /// Sends all requests at once. The first one that failed is the error of all.
+    async fn ask_any(
+        &mut self,
+        requests: Vec<Request<'_>>,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Vec<RequestResult>, Error> {
+        let goes_on = self.baton.is_some();
+        if self.broken {
+            return Err(Error::Expired {
+                subject: call.subject.to_owned(),
+                reason: "an earlier call on it failed".into(),
+            });
+        }
+        let expected = requests.len();
+        let closes = matches!(requests.last(), Some(Request::Close));
+        let pipeline = Pipeline { baton: self.baton.as_deref(), requests };
+        let json = serde_json::to_vec(&pipeline).map_err(|error| Error::BadSql {
+            subject: call.subject.to_owned(),
+            reason: format!("it cannot be sent as JSON: {error}"),
+        })?;
+        // Until the answer is here, the next call cannot go on: each answer brings its baton.
+        self.broken = true;
+        let base = self.base.clone().unwrap_or_else(|| call.subject.to_owned());
+        let answer = self.remote.http.post_json(&base, PIPELINE, json, call, deadline).await?;
+        if !answer.status.is_success() {
+            return Err(failed(&answer, goes_on, call));
+        }
+        let answer: PipelineAnswer =
+            serde_json::from_slice(&answer.body).map_err(|error| not_understood(&error, call))?;
+        if let Some(base) = answer.base_url {
+            // The token is sent there: never in the clear where it was encrypted before.
+            if call.subject.starts_with("https://") && !base.starts_with("https://") {
+                return Err(call.protocol(None, "it points to an address without TLS"));
+            }
+            self.base = Some(base.trim_end_matches('/').to_owned());
+        }
+        self.baton = answer.baton;
+        let mut results = answer.results;
+        if results.len() != expected {
+            let count = results.len();
+            let reason = format_args!("it gives {count} results to {expected} requests");
+            return Err(call.protocol(None, reason));
+        }
+        if closes {
+            results.pop();
+        }
+        self.broken = !closes && self.baton.is_none();
+        if let Some(failed) = results.iter().find(|result| result.kind == Kind::Error) {
+            let Some(error) = &failed.error else {
+                return Err(call.protocol(None, "it gives an error without saying which"));
+            };
+            return Err(from_wire(error, call));
+        }
+        Ok(results)
+    }
+}
+
+fn from_wire(error: &WireError, call: Call<'_>) -> Error {
+    Error::from_server(call.subject, error.code.as_deref().unwrap_or_default(), &error.message)
+}
+
+fn refused(answer: &Answer, call: Call<'_>) -> Error {
+    Error::Refused {
+        subject: call.subject.to_owned(),
+        status: Some(answer.status.as_u16()),
+        reason: answer.says(),
+    }
+}
+
+/// An answer that is no success. `goes_on`: the request belonged to a stream that was open.
+fn failed(answer: &Answer, goes_on: bool, call: Call<'_>) -> Error {
+    let subject = || call.subject.to_owned();
+    let says = answer.says();
+    match answer.status.as_u16() {
+        401 | 403 => refused(answer, call),
+        400 if goes_on && (says.contains("baton") || says.contains("stream")) => {
+            Error::Expired { subject: subject(), reason: says }
+        }
+        // Nothing was carried out: the server could not read the request.
+        400 => Call { changes: false, ..call }.protocol(Some(400), says),
+        404 if goes_on => Error::Expired { subject: subject(), reason: says },
+        404 | 405 => Call { changes: false, ..call }.protocol(Some(answer.status.as_u16()), says),
+        413 => Error::TooLarge { subject: subject(), reason: says },
+        429 => Error::Busy { subject: subject(), reason: says },
+        500 if says.contains("utf-8") => Error::Unreadable {
+            subject: subject(),
+            reason: format!("a text that is not UTF-8; read it with hex(): {says}"),
+        },
+        status => call.protocol(Some(status), says),
+    }
+}
+
+fn not_understood(error: &serde_json::Error, call: Call<'_>) -> Error {
+    if error.to_string().starts_with(INFINITE) {
+        return Error::Unreadable {
+            subject: call.subject.to_owned(),
+            reason: "an infinity; read it with quote()".into(),
+        };
+    }
+    call.protocol(None, format_args!("its answer cannot be read: {error}"))
+}
+
+fn rows(result: RequestResult, call: Call<'_>) -> Result<Rows, Error> {
+    let result = result.response.and_then(|response| response.result);
+    let result = result.ok_or_else(|| call.protocol(None, "its answer has no result"))?;
+    rows_of(result, call)
+}
+
+fn rows_of(result: ResponseResult, call: Call<'_>) -> Result<Rows, Error> {
+    let columns: Vec<String> =
+        result.cols.into_iter().map(|column| column.name.unwrap_or_default()).collect();
+    if result.rows.iter().any(|row| row.len() != columns.len()) {
+        return Err(call.protocol(None, "a row has another number of values than of columns"));
+    }
+    let rows =
+        result.rows.into_iter().map(|row| row.into_iter().map(|value| value.0).collect()).collect();
+    Ok(Rows { columns, rows, affected: result.affected_row_count.unwrap_or(0) })
+}
+
+/// What the `statements` gave that stand between `BEGIN` and `COMMIT`.
+fn steps(result: RequestResult, statements: usize, call: Call<'_>) -> Result<Vec<Rows>, Error> {
+    let result = result.response.and_then(|response| response.result);
+    let (results, errors) = match result {
+        Some(ResponseResult { step_results: Some(results), step_errors: Some(errors), .. })
+            if results.len() == statements + 3 && errors.len() == results.len() =>
+        {
+            (results, errors)
+        }
+        _ => return Err(call.protocol(None, "its answer has not the results of the batch")),
+    };
+    let commit = statements + 1;
+    if let Some(error) = errors[..=commit].iter().flatten().next() {
+        return Err(from_wire(error, call));
+    }
+    if results[commit].is_none() {
+        return Err(call.protocol(None, "it neither committed nor says why not"));
+    }
+    results
+        .into_iter()
+        .skip(1)
+        .take(statements)
+        .map(|result| {
+            rows_of(result.ok_or_else(|| call.protocol(None, "a result is missing"))?, call)
+        })
+        .collect()
+}

@@ -1,0 +1,245 @@
+//! HTTP with deadlines: connections that give up, and requests that know whether they were sent.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Bytes, HttpBody};
+use hyper::client::HttpConnector;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use hyper::{Client, Method, Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_timeout::TimeoutConnector;
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::{Call, Error, chain};
+use crate::location::{RemoteUrl, Token};
+use crate::options::Options;
+
+/// Connections that end by themselves: connecting has a limit, and so has every silence of the
+/// other side. The latter is what ends calls of the libsql crate that cannot be cancelled.
+pub(crate) type Connector = TimeoutConnector<HttpsConnector<HttpConnector>>;
+
+pub(crate) fn connector(options: &Options) -> Connector {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_keepalive(Some(Duration::from_mins(1)));
+    let builder = HttpsConnectorBuilder::new();
+    // A machine without certificates of its own still reaches servers with public ones.
+    let builder = match builder.with_native_roots() {
+        Ok(builder) => builder,
+        Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
+    };
+    let https = builder.https_or_http().enable_http1().wrap_connector(http);
+    let mut connector = TimeoutConnector::new(https);
+    connector.set_connect_timeout(Some(options.connect_timeout.min(options.call_timeout)));
+    connector.set_read_timeout(Some(options.call_timeout));
+    connector.set_write_timeout(Some(options.call_timeout));
+    connector
+}
+
+/// A client of one server.
+#[derive(Clone)]
+pub(crate) struct Http {
+    client: Client<Connector, Body>,
+    base: String,
+    headers: HeaderMap,
+}
+
+/// An answer, read to its end.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first line or so of what the server says, for an error.
+    pub(crate) fn says(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]);
+        // Servers answer with a text, or with JSON that has the text under `error`.
+        let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+        let text = match json.as_ref().and_then(|json| json.get("error")?.as_str()) {
+            Some(error) => error,
+            None => text.trim(),
+        };
+        let line: String =
+            text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if line.is_empty() {
+            format!("it answers {}", self.status)
+        } else {
+            format!("it answers {}: {line}", self.status)
+        }
+    }
+}
+
+impl Http {
+    pub(crate) fn new(url: &RemoteUrl, options: &Options) -> Self {
+        let client = Client::builder()
+            // Shorter than what servers and what stands before them close idle connections after.
+            .pool_idle_timeout(Duration::from_secs(8))
+            .build(connector(options));
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &options.token {
+            headers.insert(AUTHORIZATION, bearer(token));
+        }
+        Http { client, base: url.base(), headers }
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// # Errors
+    /// Only when no whole answer came; every status is an answer.
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Error> {
+        self.send(Method::GET, &format!("{}{path}", self.base), None, call, deadline).await
+    }
+
+    pub(crate) async fn post_json(
+        &self,
+        base: &str,
+        path: &str,
+        json: Vec<u8>,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Error> {
+        self.send(Method::POST, &format!("{base}{path}"), Some(json), call, deadline).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        uri: &str,
+        json: Option<Vec<u8>>,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Error> {
+        let sent = Arc::new(AtomicBool::new(false));
+        let mut request = Request::new(Body { rest: None, sent: Arc::clone(&sent) });
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.parse().map_err(|error| call.unreachable(error))?;
+        *request.headers_mut() = self.headers.clone();
+        if let Some(json) = json {
+            request
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request.body_mut().rest = Some(json.into());
+        }
+        let answer = timeout_at(deadline.at, self.exchange(request, call)).await;
+        let sent = sent.load(Ordering::Acquire);
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Failure::Hyper(error))) => Err(from_hyper(&error, sent, call, deadline)),
+            Ok(Err(Failure::Other(error))) => Err(error),
+            Err(_) => Err(call.timed_out(deadline.after, sent)),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Body>, call: Call<'_>) -> Result<Answer, Failure> {
+        let response = self.client.request(request).await.map_err(Failure::Hyper)?;
+        let status = response.status();
+        if status.is_redirection() {
+            let place = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
+            // Neither the token nor a change goes to where nobody sent it.
+            let place = place.unwrap_or("an address that it does not give");
+            let place = place.split('?').next().unwrap_or_default();
+            let reason = format!("it answers {status}, pointing to {place}; use that address");
+            return Err(Failure::Other(call.protocol(Some(status.as_u16()), reason)));
+        }
+        let mut body = response.into_body();
+        let mut bytes = Vec::new();
+        while let Some(part) = body.data().await {
+            bytes.extend_from_slice(&part.map_err(Failure::Hyper)?);
+        }
+        Ok(Answer { status, body: bytes })
+    }
+}
+
+enum Failure {
+    Hyper(hyper::Error),
+    Other(Error),
+}
+
+fn from_hyper(error: &hyper::Error, sent: bool, call: Call<'_>, deadline: Deadline) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut timed_out = false;
+    while let Some(error) = cause {
+        timed_out |= error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        cause = error.source();
+    }
+    if timed_out {
+        return call.timed_out(deadline.after, sent);
+    }
+    let reason = chain(error);
+    if error.is_connect() || !sent { call.unreachable(reason) } else { call.lost(reason) }
+}
+
+fn bearer(token: &Token) -> HeaderValue {
+    // A token is visible ASCII, which every header takes.
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.text()))
+        .unwrap_or_else(|_| HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
+/// When a call has to have ended, and what was allowed for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    pub(crate) after: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(after: Duration) -> Self {
+        // A deadline beyond what the clock can tell is one in some years.
+        let years = Duration::from_hours(26280);
+        Deadline { at: Instant::now() + after.min(years), after }
+    }
+}
+
+/// A body in one piece that notes when it is taken to be sent. A request whose body was never taken
+/// has certainly not been carried out.
+pub(crate) struct Body {
+    rest: Option<Bytes>,
+    sent: Arc<AtomicBool>,
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_data(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        self.sent.store(true, Ordering::Release);
+        Poll::Ready(self.rest.take().map(Ok))
+    }
+
+    fn poll_trailers(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<Option<HeaderMap>, Infallible>> {
+        Poll::Ready(Ok(None))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        hyper::body::SizeHint::with_exact(self.rest.as_ref().map_or(0, |rest| rest.len() as u64))
+    }
+}
