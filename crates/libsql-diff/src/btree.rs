@@ -544,7 +544,7 @@ impl Overflow<'_> {
 }
 
 /// SQLite's variable-length integer at `at`, and its length.
-fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+pub(crate) fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let bytes = bytes.get(at..)?;
     let first = *bytes.first()?;
     if first < 0x80 {

@@ -182,7 +182,7 @@ fn created<'s>(schema: &Schema, table: &'s Table, options: &Options) -> Result<S
     Ok(Section {
         a: None,
         b: Some(table),
-        change: change(table, TableEdit::Create { sql: table.sql.clone() }, identity),
+        change: change_of(table, TableEdit::Create { sql: table.sql.clone() }, identity),
         sources: Vec::new(),
         same_record_format: false,
         order,
@@ -190,7 +190,7 @@ fn created<'s>(schema: &Schema, table: &'s Table, options: &Options) -> Result<S
     })
 }
 
-fn change(table: &Table, edit: TableEdit, identity: Identity) -> TableChange {
+pub(crate) fn change_of(table: &Table, edit: TableEdit, identity: Identity) -> TableChange {
     TableChange {
         name: table.name.clone(),
         edit,
@@ -216,7 +216,11 @@ fn own_columns(table: &Table) -> Vec<ColumnSource> {
 }
 
 /// How the rows of `table` are told apart, and in which order they can be read for a merge.
-fn identify(encoding: Encoding, table: &Table, options: &Options) -> Result<(Identity, Order)> {
+pub(crate) fn identify(
+    encoding: Encoding,
+    table: &Table,
+    options: &Options,
+) -> Result<(Identity, Order)> {
     if !table.has_rows() {
         return Ok((Identity::Nothing, Order::None));
     }
@@ -284,7 +288,7 @@ fn compared<'s>(
     Ok(Section {
         a: Some(old),
         b: Some(new),
-        change: change(new, edit, identity),
+        change: change_of(new, edit, identity),
         sources: own_columns(old),
         same_record_format: old.kind == TableKind::Ordinary || old.kind == TableKind::Shadow,
         order,
@@ -319,7 +323,7 @@ fn shadow<'s>(
     Ok(Section {
         a: None,
         b: Some(new),
-        change: change(new, edit, identity),
+        change: change_of(new, edit, identity),
         sources: Vec::new(),
         same_record_format: false,
         order,
@@ -499,7 +503,7 @@ fn rebuilt<'s>(
     Ok(Some(Section {
         a: Some(old),
         b: Some(new),
-        change: change(new, edit, identity),
+        change: change_of(new, edit, identity),
         sources,
         same_record_format,
         order,

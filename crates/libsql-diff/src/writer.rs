@@ -75,6 +75,29 @@ impl<'c> TableWriter<'c> {
         self.prepare(&format!("DELETE FROM main.{}", self.names.table))?.run()
     }
 
+    /// All values of the row with this key, if there is one.
+    pub(crate) fn find(&mut self, key: &RowKey) -> Result<Option<Vec<Value>>> {
+        let mut select = self.take_select(key.rowid().is_some())?;
+        bind_key(&mut select, 1, key)?;
+        let columns = 0..self.table.columns.len();
+        let found = select.step()?.then(|| columns.map(|c| select.column(c).to_owned()).collect());
+        select.reset();
+        self.select[usize::from(key.rowid().is_some())] = Some(select);
+        Ok(found)
+    }
+
+    fn take_select(&mut self, by_rowid: bool) -> Result<Stmt<'c>> {
+        match self.select[usize::from(by_rowid)].take() {
+            Some(select) => Ok(select),
+            None => self.prepare(&format!(
+                "SELECT {} FROM main.{}{}",
+                self.select_list(0..self.table.columns.len()),
+                self.names.table,
+                self.condition(by_rowid)
+            )),
+        }
+    }
+
     /// Deletes a row that must be there and hold the expected values.
     pub(crate) fn delete<'v>(
         &mut self,
@@ -83,15 +106,7 @@ impl<'c> TableWriter<'c> {
     ) -> Result<()> {
         let by_rowid = key.rowid().is_some();
         let kind = usize::from(by_rowid);
-        let mut select = match self.select[kind].take() {
-            Some(select) => select,
-            None => self.prepare(&format!(
-                "SELECT {} FROM main.{}{}",
-                self.select_list(0..self.table.columns.len()),
-                self.names.table,
-                self.condition(by_rowid)
-            ))?,
-        };
+        let mut select = self.take_select(by_rowid)?;
         bind_key(&mut select, 1, key)?;
         if !select.step()? {
             return Err(self.conflict(ConflictKind::Missing, Some(key), None));
