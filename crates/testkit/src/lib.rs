@@ -1,5 +1,5 @@
 //! For tests only: a second, naive planner, sample organizations, promises to check; a libSQL server
-//! ([`sqld`]).
+//! ([`sqld`]) and a network that misbehaves ([`proxy`]).
 //!
 //! The planner here ([`model`]) is written straight from the scheduling rules, with plain loops over days and years,
 //! and shares no code with the real one. Two programs that were written apart and agree on thousands of nasty
@@ -18,5 +18,6 @@ pub mod organization;
 
 pub mod periods;
 pub mod promises;
+pub mod proxy;
 pub mod sender;
 pub mod sqld;
