@@ -1,6 +1,8 @@
 //! The arguments of all commands.
 
-use std::path::PathBuf;
+pub(crate) mod older;
+
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -22,9 +24,69 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Args)]
 pub(crate) struct GlobalArgs {
-    /// Say nothing on stderr but errors.
+    /// Say nothing on stderr but errors and warnings.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// How long one call to the server may take, such as 5s, 500ms or 2m.
+    #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
+    pub(crate) timeout: Duration,
+}
+
+/// The file that programs work on.
+#[derive(Debug, Args)]
+pub(crate) struct WorkingFile {
+    /// The SQLite file that programs work on; what is known of the remote database is kept beside
+    /// it, in FILE.sync.
+    #[arg(
+        long,
+        short,
+        visible_alias = "db-path",
+        value_name = "FILE",
+        default_value = "working_copy.db"
+    )]
+    pub(crate) db: PathBuf,
+}
+
+/// The remote database.
+#[derive(Debug, Args)]
+pub(crate) struct RemoteArgs {
+    /// The remote database: libsql://…, https://… or http://…; without it `TURSO_DATABASE_URL` of
+    /// the environment or of a file `.env`.
+    #[arg(long, short, visible_aliases = ["remote-url", "sync-url"], value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The token that the server asks for; better given in `TURSO_AUTH_TOKEN`, as other users of the
+    /// machine see arguments.
+    #[arg(long, short, value_name = "TOKEN")]
+    pub(crate) token: Option<Secret>,
+}
+
+/// A text that is never shown.
+#[derive(Clone)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// Reads `30`, `30s`, `500ms`, `2m`, `1h 30m`; more than nothing.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "write a time such as 30s, 500ms or 5m";
+    let text = text.trim();
+    let time = if let Ok(seconds) = text.parse::<u32>() {
+        Duration::from_secs(seconds.into())
+    } else {
+        let time: jiff::SignedDuration = text.parse().map_err(|_| EXPECTED)?;
+        Duration::try_from(time).map_err(|_| EXPECTED)?
+    };
+    if time.is_zero() { Err("it must be more than nothing".into()) } else { Ok(time) }
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,6 +130,21 @@ Examples:
 Exit code 1: both sides changed the same thing differently; every such conflict is shown with all
 three values, and with the policy `abort` nothing is written.")]
     Merge(MergeArgs),
+    /// (older) Apply a file of changes to a database, then push them.
+    #[command(after_help = "\
+Example:
+  turso-sync apply-diff --db-path working_copy.db --diff-file diff.sql --no-sync
+
+Newer: `apply`, then `push`. All of the file is applied, in one transaction, or nothing.")]
+    ApplyDiff(older::ApplyDiffArgs),
+    /// (older) Sync by libSQL's protocol for offline writes, where the server has it.
+    #[command(after_help = "\
+Example:
+  turso-sync offline-sync --db-path working_copy.db --direction both
+
+Newer: `pull` and `push`, which work with every libSQL server. Most servers, sqld among them, do not
+have the protocol; the command says so then and does nothing.")]
+    OfflineSync(older::OfflineSyncArgs),
 }
 
 #[derive(Debug, Args)]
@@ -244,5 +321,35 @@ impl From<ConflictPolicy> for libsql_diff::OnConflict {
             ConflictPolicy::Skip => Self::Skip,
             ConflictPolicy::Replace => Self::Replace,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_contradict_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_in_seconds_and_in_units() {
+        for (text, milliseconds) in
+            [("30", 30_000), ("5s", 5_000), ("500ms", 500), ("5m", 300_000), ("1h 30m", 5_400_000)]
+        {
+            assert_eq!(parse_time(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "0", "0s", "-1s", "5 parsecs", "1e3"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_in_the_debug_text() {
+        let cli = Cli::parse_from(["turso-sync", "offline-sync", "--token", "s3cret"]);
+        assert!(!format!("{cli:?}").contains("s3cret"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod environment;
 mod output;
 
 use std::process::ExitCode;
@@ -32,15 +33,22 @@ fn main() -> ExitCode {
         }
     };
     let talk = Talk::new(cli.global.quiet);
-    let result = match &cli.command {
+    match run(&cli, talk) {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Different) => ExitCode::from(1),
+        Err(error) => output::report_error(&error),
+    }
+}
+
+fn run(cli: &Cli, talk: Talk) -> anyhow::Result<Ending> {
+    // Before anything else uses SQLite.
+    libsql_link::initialize()?;
+    match &cli.command {
         Command::Diff(args) => commands::diff::run(args, talk),
         Command::Apply(args) => commands::apply::run(args, talk),
         Command::Changeset(command) => commands::changeset::run(command, talk),
         Command::Merge(args) => commands::merge::run(args, talk),
-    };
-    match result {
-        Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::Different) => ExitCode::from(1),
-        Err(error) => output::report_error(&error),
+        Command::ApplyDiff(args) => commands::apply_diff::run(args, talk),
+        Command::OfflineSync(args) => commands::offline_sync::run(args, &cli.global),
     }
 }

@@ -57,9 +57,13 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() {
         return 2;
     }
-    match error.downcast_ref::<libsql_diff::Error>() {
-        Some(error) => diff_exit_code(error),
-        None => 3,
+    if let Some(error) = error.downcast_ref::<libsql_diff::Error>() {
+        return diff_exit_code(error);
+    }
+    match error.downcast_ref::<libsql_link::Error>() {
+        Some(libsql_link::Error::BadLocation { .. }) => 2,
+        Some(libsql_link::Error::Conflict { .. }) => 1,
+        _ => 3,
     }
 }
 

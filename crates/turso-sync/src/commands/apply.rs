@@ -16,7 +16,7 @@ use crate::{
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Report {
+pub(crate) struct Report {
     /// What the file was.
     format: &'static str,
     #[serde(flatten)]
@@ -30,6 +30,13 @@ struct Report {
 enum Rows {
     Told { inserted: u64, updated: u64, deleted: u64 },
     Script { statements: u64, rows_changed: u64 },
+}
+
+impl Report {
+    pub(crate) fn in_words(&self, db: &Path) -> String {
+        let done = if self.dry_run { "Would apply" } else { "Applied" };
+        format!("{done} to {}: {}", db.display(), self.rows.in_words())
+    }
 }
 
 impl From<Applied> for Rows {
@@ -56,12 +63,23 @@ impl Rows {
 }
 
 pub(crate) fn run(args: &ApplyArgs, talk: Talk) -> anyhow::Result<Ending> {
-    let given = Given::new(&args.file)?;
-    expect_no_database(given.path(), &args.file)?;
-    let conn = files::open_database(&args.db)?;
+    let report = apply(&args.file, &args.db, args.dry_run, talk)?;
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&format!("{}\n", report.in_words(&args.db)))?;
+    }
+    Ok(Ending::Done)
+}
+
+/// Applies a file to a database, or tries that out on a copy.
+pub(crate) fn apply(file: &Path, db: &Path, dry_run: bool, talk: Talk) -> anyhow::Result<Report> {
+    let given = Given::new(file)?;
+    expect_no_database(given.path(), file)?;
+    let conn = files::open_database(db)?;
     let scratch;
-    let target = if args.dry_run {
-        scratch = Scratch::of(&conn, &args.db, None)?;
+    let target = if dry_run {
+        scratch = Scratch::of(&conn, db, None)?;
         &scratch.conn
     } else {
         &conn
@@ -73,13 +91,7 @@ pub(crate) fn run(args: &ApplyArgs, talk: Talk) -> anyhow::Result<Ending> {
     });
     drop(bar);
     let (format, rows) = report.map_err(|error| given.name_in(error))?;
-    if args.json {
-        output::print_json(&Report { format, rows, dry_run: args.dry_run })?;
-    } else {
-        let done = if args.dry_run { "Would apply" } else { "Applied" };
-        output::print(&format!("{done} to {}: {}\n", args.db.display(), rows.in_words()))?;
-    }
-    Ok(Ending::Done)
+    Ok(Report { format, rows, dry_run })
 }
 
 /// Refuses a database where something to apply is expected.

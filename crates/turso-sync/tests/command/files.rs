@@ -86,6 +86,27 @@ fn a_diff_of_another_state_is_a_conflict_and_nothing_is_applied() {
 }
 
 #[test]
+fn sql_text_is_applied_as_a_whole_or_not_at_all() {
+    let desk = two_databases();
+    desk.copy("a.db", "c.db");
+    let (sql, _) = desk.ends_with(1, &["diff", "a.db", "b.db", "--sql"]);
+    desk.write("f.sql", &sql);
+    let applied = desk.succeeds(&["apply", "f.sql", "c.db"]);
+    assert!(applied.starts_with("Applied to c.db: "), "{applied}");
+    desk.are_equal("b.db", "c.db");
+    // In a file, the same text.
+    desk.succeeds(&["diff", "a.db", "b.db", "--sql", "--out", "g.sql"]);
+    assert_eq!(desk.read("g.sql"), sql.as_bytes());
+
+    desk.write("bad.sql", "DELETE FROM contacts;\n\nINSERT INTO nowhere VALUES (';');\n");
+    desk.fails(2, &["apply", "bad.sql", "a.db"], "bad.sql: line 3: ");
+    desk.write("open.sql", "DELETE FROM contacts;\nINSERT INTO contacts VALUES (9, 'Ed");
+    desk.fails(2, &["apply", "open.sql", "a.db"], "open.sql: line 2: ");
+    desk.piped(0, sql.as_bytes(), &["apply", "-", "a.db"]);
+    desk.are_equal("b.db", "a.db");
+}
+
+#[test]
 fn a_diff_is_read_from_a_pipe() {
     let desk = two_databases();
     desk.succeeds(&["diff", "a.db", "b.db", "--out", "f", "--quiet"]);
