@@ -9,6 +9,7 @@ mod error;
 pub mod explain;
 pub mod generate;
 pub mod import;
+pub mod legacy;
 mod progress;
 pub mod rules;
 pub mod run;

@@ -120,7 +120,9 @@ fn look_at_runs(report: &mut StatusReport, runs: Vec<Run>, now: Timestamp) {
     let mut failed = 0;
     let mut last_error = None;
     let mut last = None;
-    for (at, run) in runs.into_iter().enumerate() {
+    // Other commands on record say nothing of the plan.
+    let is_plan = |run: &Run| run.command.as_deref().is_none_or(|command| command == "run");
+    for (at, run) in runs.into_iter().filter(is_plan).enumerate() {
         match run.status {
             RunStatus::Completed => {
                 last = Some(run);

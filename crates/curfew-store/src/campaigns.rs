@@ -1,6 +1,7 @@
 //! Campaigns as the database has them (SPEC section 7).
 
 mod edit;
+mod legacy;
 mod log;
 mod record;
 mod target;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use self::record::{Fields, Records};
 pub use self::{
     edit::{CampaignEditor, CampaignError, InstanceFields, Removal, TypeFields},
+    legacy::{LegacyCampaign, LegacyInstance, LegacyKind, LegacyReport, LegacyRequest},
     log::{CampaignChange, LogEntry},
     record::{CampaignSettings, InstanceRecord, TypeRecord},
     target::{NewTarget, TargetOutcome, TargetRecord},

@@ -26,8 +26,9 @@ mod writer;
 
 pub use campaigns::{
     CampaignChange, CampaignEditor, CampaignError, CampaignSettings, ConfigurationProblem, Flaw,
-    InstanceFields, InstanceRecord, LogEntry, NewTarget, Removal, TargetOutcome, TargetRecord,
-    TypeFields, TypeRecord,
+    InstanceFields, InstanceRecord, LegacyCampaign, LegacyInstance, LegacyKind, LegacyReport,
+    LegacyRequest, LogEntry, NewTarget, Removal, TargetOutcome, TargetRecord, TypeFields,
+    TypeRecord,
 };
 pub use checksum::{Checked, Checksum};
 pub use config_versions::ConfigVersion;

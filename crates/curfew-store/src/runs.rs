@@ -153,7 +153,8 @@ impl Database {
         }
     }
 
-    /// Records that a run did all it had to do.
+    /// Records that a run did all it had to do, and with which entry the history ends then, also if
+    /// the run added none.
     ///
     /// # Errors
     /// [`StoreError::NoSuchRun`] if it was never started.
@@ -163,7 +164,10 @@ impl Database {
                 .prepare_cached(
                     "UPDATE main.scheduler_checkpoints SET status = 'completed', completed_at = ?2,
                        counts = ?3, contacts_checksum_after = ?4, schedules_checksum_after = ?5,
-                       error = NULL
+                       error = NULL,
+                       history_id = (SELECT max(id) FROM main.schedule_history),
+                       history_hash = (SELECT hash FROM main.schedule_history
+                         ORDER BY id DESC LIMIT 1)
                      WHERE run_id = ?1",
                 )?
                 .execute(params![

@@ -92,6 +92,18 @@ Examples:
   curfew campaign log --db agency.db"
     )]
     Campaign(campaign::CampaignCommand),
+    /// Take over the older application's rows: rate increases become a campaign, everything else is
+    /// recognized; the sender's rows stay as they are.
+    #[command(after_help = "\
+Examples:
+  curfew migrate-legacy --db agency.db --dry-run
+  curfew migrate-legacy --db agency.db
+
+Do it before the first run, which removes planned rows of kinds that it does not know. Doing it again
+changes nothing.
+
+Exit code 1: it is done, but something needs attention; the report says what.")]
+    MigrateLegacy(MigrateLegacyArgs),
     /// Show the exclusion rules in force, or check a file of rules.
     #[command(after_help = "\
 Examples:
@@ -240,6 +252,32 @@ pub(crate) struct ImportArgs {
     /// Write every rejected line and every note to this CSV file.
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateLegacyArgs {
+    /// The older application's database.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: PathBuf,
+    /// The configuration file (YAML), which says where backups go.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only say what would be done; nothing is written.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Make no backup before the first change.
+    #[arg(long)]
+    pub(crate) no_backup: bool,
+    /// Days from the ideal date of a rate increase to its event, for the new campaign type; without
+    /// it as most rows have it.
+    #[arg(long, value_name = "DAYS", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-3650..=3650))]
+    pub(crate) days_before_event: Option<i32>,
+    /// Who is on record for it; without it the login name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,

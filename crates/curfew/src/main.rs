@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => commands::explain::run(args),
         Command::Import(args) => commands::import::run(args),
         Command::Campaign(command) => commands::campaign::run(command),
+        Command::MigrateLegacy(args) => commands::migrate_legacy::run(args),
         Command::Rules(args) => commands::rules::run(args),
         Command::Backup(args) => commands::backup::run(args),
         Command::Restore(args) => commands::backup::restore(args),

@@ -145,12 +145,17 @@ pub(crate) struct EditArgs {
 impl EditArgs {
     /// Who changes campaigns.
     pub(crate) fn who(&self) -> String {
-        let login = || {
-            let names = ["LOGNAME", "USER", "USERNAME"].into_iter();
-            names.filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty())
-        };
-        self.by.clone().or_else(login).unwrap_or_else(|| "unknown".to_owned())
+        who(self.by.as_deref())
     }
+}
+
+/// Who is on record: who is named, else the login name.
+pub(crate) fn who(by: Option<&str>) -> String {
+    let login = || {
+        let names = ["LOGNAME", "USER", "USERNAME"].into_iter();
+        names.filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty())
+    };
+    by.map(str::to_owned).or_else(login).unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod import;
+pub(crate) mod migrate_legacy;
 pub(crate) mod plan;
 pub(crate) mod rules;
 pub(crate) mod run;
