@@ -1,6 +1,7 @@
 //! The arguments of all commands.
 
 pub(crate) mod older;
+pub(crate) mod workflow;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -130,6 +131,15 @@ Examples:
 Exit code 1: both sides changed the same thing differently; every such conflict is shown with all
 three values, and with the policy `abort` nothing is written.")]
     Merge(MergeArgs),
+    /// Copy a database while others read and write it.
+    #[command(after_help = "\
+Examples:
+  turso-sync copy agency.db copy.db
+  turso-sync copy --source local_replica.db --dest working_copy.db --force
+
+A database that is already there and holds something else is only replaced with --force: in one
+transaction, so that programs that have it open see the old one or the new one.")]
+    Copy(workflow::CopyArgs),
     /// (older) Apply a file of changes to a database, then push them.
     #[command(after_help = "\
 Example:

@@ -48,6 +48,7 @@ fn run(cli: &Cli, talk: Talk) -> anyhow::Result<Ending> {
         Command::Apply(args) => commands::apply::run(args, talk),
         Command::Changeset(command) => commands::changeset::run(command, talk),
         Command::Merge(args) => commands::merge::run(args, talk),
+        Command::Copy(args) => commands::copy::run(args, talk),
         Command::ApplyDiff(args) => commands::apply_diff::run(args, talk),
         Command::OfflineSync(args) => commands::offline_sync::run(args, &cli.global),
     }

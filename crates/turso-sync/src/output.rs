@@ -136,6 +136,11 @@ pub(crate) fn count(number: u64) -> String {
     HumanCount(number).to_string()
 }
 
+/// Another program has the file and does not let go of it in time.
+pub(crate) fn locked(path: &std::path::Path) -> anyhow::Error {
+    anyhow::anyhow!("{} is locked by another program; end it, or try again", path.display())
+}
+
 /// What is said on stderr besides errors: nothing with `--quiet`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Talk {

@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use rusqlite::{
     Connection, OpenFlags,
     backup::{Backup, StepResult},
 };
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::output::Usage;
+use crate::output::{self, Usage};
 
 /// How long to wait for another program's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,6 +90,17 @@ pub(crate) fn expect_writable(out: &Path, inputs: &[&Path]) -> anyhow::Result<()
         return Err(Usage::error(format!("there is no folder {}", folder.display())));
     }
     if !out.exists() {
+        // SQLite would carry out what is in there on whatever has the name.
+        for end in ["-wal", "-journal"] {
+            let mut left = out.as_os_str().to_owned();
+            left.push(end);
+            if std::fs::metadata(&left).is_ok_and(|metadata| metadata.len() > 0) {
+                return Err(Usage::error(format!(
+                    "{} is left of an earlier database; remove it, or name another file",
+                    Path::new(&left).display()
+                )));
+            }
+        }
         return Ok(());
     }
     if out.is_dir() {
@@ -220,9 +231,7 @@ impl Scratch {
         };
         match copy().with_context(cannot)? {
             (conn, StepResult::Done) => Ok(Self { conn, folder }),
-            _ => {
-                Err(anyhow!("{} is locked by another program", path.display())).with_context(cannot)
-            }
+            _ => Err(output::locked(path)).with_context(cannot),
         }
     }
 

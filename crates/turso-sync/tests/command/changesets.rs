@@ -102,7 +102,10 @@ fn what_a_changeset_cannot_hold_is_said_even_when_quiet() {
     let quiet = ["diff", "a.db", "b.db", "--changeset", "f", "--quiet"];
     let (stdout, stderr) = desk.ends_with(1, &quiet);
     assert_eq!(stdout, "");
-    assert!(stderr.starts_with("warning: left out of the changeset: table later, with 2 row changes"), "{stderr}");
+    assert!(
+        stderr.starts_with("warning: left out of the changeset: table later, with 2 row changes"),
+        "{stderr}"
+    );
 }
 
 #[test]

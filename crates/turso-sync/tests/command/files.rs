@@ -164,3 +164,43 @@ fn help_names_examples_and_exit_codes_on_stdout() {
     assert!(desk.succeeds(&["apply", "--help"]).contains("Examples:"));
     desk.fails(2, &[], "Usage: turso-sync");
 }
+
+#[test]
+fn a_copy_replaces_another_database_only_when_forced() {
+    let desk = two_databases();
+    desk.succeeds(&["copy", "a.db", "c.db"]);
+    desk.are_equal("a.db", "c.db");
+    // Again: it is a copy already.
+    desk.succeeds(&["copy", "a.db", "c.db"]);
+    desk.fails(2, &["copy", "b.db", "c.db"], "c.db is there and holds something else");
+    // A program that has it open in the meantime sees the new rows.
+    let conn = desk.sql("c.db", "PRAGMA journal_mode = WAL");
+    desk.succeeds(&["copy", "b.db", "c.db", "--force"]);
+    let rows: i64 = conn.query_row("SELECT max(id) FROM contacts", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 4);
+    drop(conn);
+    desk.are_equal("b.db", "c.db");
+    desk.fails(2, &["copy", "a.db", "a.db", "--force"], "a.db cannot be copied to itself");
+    desk.fails(2, &["copy"], "there is no file local_replica.db");
+    desk.copy("a.db", "local_replica.db");
+    desk.succeeds(&["copy"]);
+    desk.are_equal("a.db", "working_copy.db");
+}
+
+#[test]
+fn a_copy_does_not_stumble_over_what_an_earlier_database_left() {
+    let desk = two_databases();
+    desk.write("c.db-wal", "left over");
+    desk.fails(2, &["copy", "a.db", "c.db"], "c.db-wal is left of an earlier database");
+}
+
+#[test]
+fn what_is_not_checkpointed_is_copied_and_compared() {
+    let desk = two_databases();
+    let writer = desk.sql("b.db", "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0");
+    writer.execute_batch("INSERT INTO contacts VALUES (5, 'Eve', 0)").unwrap();
+    desk.succeeds(&["copy", "b.db", "c.db"]);
+    desk.are_equal("b.db", "c.db");
+    let (stdout, _) = desk.ends_with(1, &["diff", "a.db", "b.db"]);
+    assert!(stdout.contains("+ key 5"), "{stdout}");
+}

@@ -1,0 +1,131 @@
+//! The arguments of the commands that keep a file in step with a remote database.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::{MergePolicy, RemoteArgs, WorkingFile, parse_time};
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    #[command(flatten)]
+    pub(crate) file: WorkingFile,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) file: WorkingFile,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    #[command(flatten)]
+    pub(crate) file: WorkingFile,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// Only say what would be pushed; nothing is written, here or there.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    #[command(flatten)]
+    pub(crate) file: WorkingFile,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// Who wins where the same thing was changed differently here (ours) and there (theirs).
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = MergePolicy::Abort)]
+    pub(crate) policy: MergePolicy,
+    /// Only say what would change; nothing is written.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResetArgs {
+    #[command(flatten)]
+    pub(crate) file: WorkingFile,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) file: WorkingFile,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// How long to wait between two syncs, such as 30s or 5m.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_time)]
+    pub(crate) every: Duration,
+    /// Who wins where the same thing was changed differently here (ours) and there (theirs).
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = MergePolicy::Abort)]
+    pub(crate) policy: MergePolicy,
+    /// Print what happened as JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// The database to copy.
+    #[arg(value_name = "SOURCE", conflicts_with = "source_option")]
+    pub(crate) source: Option<PathBuf>,
+    /// Where the copy goes.
+    #[arg(value_name = "DEST", conflicts_with = "dest_option")]
+    pub(crate) dest: Option<PathBuf>,
+    /// The database to copy, as the older tool names it.
+    #[arg(
+        id = "source_option",
+        long = "source",
+        short = 's',
+        value_name = "FILE",
+        default_value = "local_replica.db"
+    )]
+    pub(crate) source_option: PathBuf,
+    /// Where the copy goes, as the older tool names it.
+    #[arg(
+        id = "dest_option",
+        long = "dest",
+        short = 'd',
+        value_name = "FILE",
+        default_value = "working_copy.db"
+    )]
+    pub(crate) dest_option: PathBuf,
+    /// Replace a database that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
