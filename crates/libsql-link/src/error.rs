@@ -241,7 +241,10 @@ impl Error {
                 let (subject, reason) = owned();
                 Error::BadSql { subject, reason }
             }
-            _ if code.starts_with("STREAM_") || code == "TRANSACTION_TIMEOUT" => {
+            _ if code.starts_with("STREAM_")
+                || code.starts_with("BATON_")
+                || code.starts_with("TRANSACTION_") =>
+            {
                 let (subject, reason) = owned();
                 Error::Expired { subject, reason }
             }

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 
 use crate::value::{Statement, Value};
 
@@ -60,6 +60,11 @@ impl Serialize for Arg<'_> {
             Value::Null => ("null", "", "".into()),
             Value::Integer(value) => ("integer", "value", value.to_string().into()),
             Value::Real(value) => {
+                if !value.is_finite() {
+                    return Err(S::Error::custom(
+                        "JSON has no infinities and no NaN; write 9e999 in the statement",
+                    ));
+                }
                 map.serialize_entry("type", "float")?;
                 map.serialize_entry("value", value)?;
                 return map.end();
@@ -78,6 +83,54 @@ impl Serialize for Arg<'_> {
 #[derive(serde::Serialize)]
 pub(crate) struct Batch<'a> {
     steps: Vec<Step<'a>>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn single(stmt: Stmt<'a>) -> Self {
+        Batch { steps: vec![Step { condition: None, stmt }] }
+    }
+}
+
+/// Asks for the rows of a batch one by one, without the limit that whole answers have.
+#[derive(serde::Serialize)]
+pub(crate) struct Cursor<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) baton: Option<&'a str>,
+    pub(crate) batch: Batch<'a>,
+}
+
+/// The first line of what answers a cursor.
+#[derive(serde::Deserialize)]
+pub(crate) struct CursorAnswer {
+    #[serde(default)]
+    pub(crate) baton: Option<String>,
+    #[serde(default)]
+    pub(crate) base_url: Option<String>,
+}
+
+/// Each further line; which fields there are depends on `type`.
+#[derive(serde::Deserialize)]
+pub(crate) struct CursorEntry {
+    #[serde(rename = "type")]
+    pub(crate) kind: EntryKind,
+    #[serde(default)]
+    pub(crate) cols: Vec<Column>,
+    #[serde(default)]
+    pub(crate) row: Vec<WireValue>,
+    #[serde(default)]
+    pub(crate) error: Option<WireError>,
+}
+
+#[derive(serde::Deserialize, PartialEq, Clone, Copy, Debug)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EntryKind {
+    StepBegin,
+    StepEnd,
+    StepError,
+    Row,
+    Error,
+    #[serde(other)]
+    Other,
 }
 
 #[derive(serde::Serialize)]

@@ -4,15 +4,15 @@
 //! the character NUL and takes any number of parameters. Both are the same SQLite.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, InterruptHandle, OpenFlags, ToSql};
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::error::{Call, Error};
+use crate::error::{Call, Error, code};
 use crate::initialize::initialize;
 use crate::options::Options;
 use crate::repeat::repeat;
@@ -92,27 +92,31 @@ impl Local {
         let taken = timeout_at(deadline.at, Arc::clone(&self.connection).lock_owned()).await;
         let connection = taken.map_err(|_| call.timed_out(deadline.after, false))?;
         let subject = Arc::clone(&self.subject);
-        let mut interrupt = Interrupt(Some(Arc::clone(&self.interrupt)));
+        let running = Running::new(Arc::clone(&self.interrupt));
+        let done = Arc::clone(&running.done);
         let mut work = tokio::task::spawn_blocking(move || {
-            all(&connection, &statements, around, &subject, deadline)
+            let result = all(&connection, &statements, around, &subject, deadline);
+            // Before the next call gets the connection: it must not be interrupted instead.
+            *done.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            drop(connection);
+            result
         });
-        let joined = timeout_at(deadline.at, &mut work).await;
-        let in_time = joined.is_ok();
-        if !in_time {
-            interrupt.now();
+        let mut joined = timeout_at(deadline.at, &mut work).await;
+        // It ends at SQLite's next step; only then is it known what became of it. A statement that
+        // is just about to begin does not notice: hence the repetition.
+        while joined.is_err() {
+            running.interrupt();
+            joined = timeout(INTERRUPT_EVERY, &mut work).await;
         }
-        // Interrupted, it ends at SQLite's next step; only then is it known what became of it.
-        let joined = match joined {
-            Ok(joined) => joined,
-            Err(_) => work.await,
-        };
-        interrupt.0 = None;
+        let Ok(joined) = joined else { unreachable!("the loop ends when the work has") };
         let result = joined.map_err(|error| Error::Io {
             subject: self.subject.to_string(),
             reason: format!("the thread of the call ended: {error}"),
         })?;
         match result {
-            Err(_) if !in_time => Err(call.timed_out(deadline.after, false)),
+            Err(Error::Sqlite { extended_code: code::INTERRUPT, .. }) => {
+                Err(call.timed_out(deadline.after, false))
+            }
             // Possibly in the last moment.
             result => result,
         }
@@ -146,20 +150,45 @@ enum Around {
     Transaction,
 }
 
-/// Interrupts what runs on a connection when it is dropped before it was disarmed.
-struct Interrupt(Option<Arc<InterruptHandle>>);
+const INTERRUPT_EVERY: Duration = Duration::from_millis(10);
 
-impl Interrupt {
-    fn now(&mut self) {
-        if let Some(handle) = self.0.take() {
-            handle.interrupt();
-        }
+/// What runs on a connection; interrupted when this is dropped before it is done.
+struct Running {
+    handle: Arc<InterruptHandle>,
+    done: Arc<std::sync::Mutex<bool>>,
+}
+
+impl Running {
+    fn new(handle: Arc<InterruptHandle>) -> Self {
+        Running { handle, done: Arc::default() }
+    }
+
+    fn interrupt(&self) -> bool {
+        interrupt(&self.handle, &self.done)
     }
 }
 
-impl Drop for Interrupt {
+/// Gives whether it was still running.
+fn interrupt(handle: &InterruptHandle, done: &std::sync::Mutex<bool>) -> bool {
+    let done = done.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*done {
+        handle.interrupt();
+    }
+    !*done
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.now();
+        if self.interrupt()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (handle, done) = (Arc::clone(&self.handle), Arc::clone(&self.done));
+            runtime.spawn(async move {
+                while interrupt(&handle, &done) {
+                    tokio::time::sleep(INTERRUPT_EVERY).await;
+                }
+            });
+        }
     }
 }
 

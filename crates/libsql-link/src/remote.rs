@@ -6,17 +6,18 @@
 
 use crate::error::{Call, Error};
 use crate::hrana::{
-    Batch, INFINITE, Kind, Pipeline, PipelineAnswer, Request, RequestResult, ResponseResult, Stmt,
-    WireError,
+    Batch, Column, Cursor, CursorAnswer, CursorEntry, EntryKind, INFINITE, Kind, Pipeline,
+    PipelineAnswer, Request, RequestResult, ResponseResult, Stmt, WireError,
 };
 use crate::location::RemoteUrl;
 use crate::options::Options;
-use crate::repeat::repeat;
+use crate::repeat::{repeat, until_cancelled};
 use crate::sql::only_reads;
 use crate::transport::{Answer, Deadline, Http};
 use crate::value::{Rows, Statement, Value};
 
 const PIPELINE: &str = "/v3/pipeline";
+const CURSOR: &str = "/v3/cursor";
 
 #[derive(Clone)]
 pub(crate) struct Remote {
@@ -136,8 +137,17 @@ impl Remote {
         deadline: Deadline,
     ) -> Result<Rows, Error> {
         let requests = vec![Request::Execute { stmt: Stmt::new(sql, params) }, Request::Close];
-        let [result] = Stream::new(self).ask(requests, call, deadline).await?;
-        rows(result, call)
+        match Stream::new(self).ask(requests, call, deadline).await {
+            Ok([result]) => rows(result, call),
+            // Once more, row by row; what only reads can be asked again.
+            Err(Error::TooLarge { .. }) if !call.changes => {
+                let mut stream = Stream::new(self);
+                let rows = stream.ask_rows(Stmt::new(sql, params), call, deadline).await?;
+                let [] = stream.ask(vec![Request::Close], call, deadline).await?;
+                Ok(rows)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -159,9 +169,23 @@ impl RemoteSnapshot {
             .iter()
             .map(|one| Request::Execute { stmt: Stmt::new(&one.sql, &one.params) })
             .collect();
-        let work = self.stream.ask_any(requests, call, deadline);
-        let results = crate::repeat::until_cancelled(&remote.options, call, work).await?;
-        results.into_iter().map(|result| rows(result, call)).collect()
+        let work = async {
+            match self.stream.ask_any(requests, call, deadline).await {
+                Ok(results) => results.into_iter().map(|result| rows(result, call)).collect(),
+                Err(Error::TooLarge { .. })
+                    if statements.iter().all(|one| only_reads(&one.sql)) =>
+                {
+                    let mut answers = Vec::with_capacity(statements.len());
+                    for one in statements {
+                        let stmt = Stmt::new(&one.sql, &one.params);
+                        answers.push(self.stream.ask_rows(stmt, call, deadline).await?);
+                    }
+                    Ok(answers)
+                }
+                Err(error) => Err(error),
+            }
+        };
+        until_cancelled(&remote.options, call, work).await
     }
 
     pub(crate) async fn end(mut self) -> Result<(), Error> {
@@ -230,37 +254,14 @@ impl Stream {
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Vec<RequestResult>, Error> {
-        let goes_on = self.baton.is_some();
-        if self.broken {
-            return Err(Error::Expired {
-                subject: call.subject.to_owned(),
-                reason: "an earlier call on it failed".into(),
-            });
-        }
         let expected = requests.len();
         let closes = matches!(requests.last(), Some(Request::Close));
         let pipeline = Pipeline { baton: self.baton.as_deref(), requests };
-        let json = serde_json::to_vec(&pipeline).map_err(|error| Error::BadSql {
-            subject: call.subject.to_owned(),
-            reason: format!("it cannot be sent as JSON: {error}"),
-        })?;
-        // Until the answer is here, the next call cannot go on: each answer brings its baton.
-        self.broken = true;
-        let base = self.base.clone().unwrap_or_else(|| call.subject.to_owned());
-        let answer = self.remote.http.post_json(&base, PIPELINE, json, call, deadline).await?;
-        if !answer.status.is_success() {
-            return Err(failed(&answer, goes_on, call));
-        }
+        let json = to_json(&pipeline, call)?;
+        let answer = self.post(PIPELINE, json, call, deadline).await?;
         let answer: PipelineAnswer =
             serde_json::from_slice(&answer.body).map_err(|error| not_understood(&error, call))?;
-        if let Some(base) = answer.base_url {
-            // The token is sent there: never in the clear where it was encrypted before.
-            if call.subject.starts_with("https://") && !base.starts_with("https://") {
-                return Err(call.protocol(None, "it points to an address without TLS"));
-            }
-            self.base = Some(base.trim_end_matches('/').to_owned());
-        }
-        self.baton = answer.baton;
+        self.goes_on_with(answer.baton, answer.base_url, call)?;
         let mut results = answer.results;
         if results.len() != expected {
             let count = results.len();
@@ -279,6 +280,99 @@ impl Stream {
         }
         Ok(results)
     }
+
+    /// The rows of one statement, however many; the stream stays open.
+    async fn ask_rows(
+        &mut self,
+        stmt: Stmt<'_>,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Rows, Error> {
+        let cursor = Cursor { baton: self.baton.as_deref(), batch: Batch::single(stmt) };
+        let json = to_json(&cursor, call)?;
+        let answer = self.post(CURSOR, json, call, deadline).await?;
+        let mut lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let first = lines.next().unwrap_or_default();
+        let first: CursorAnswer =
+            serde_json::from_slice(first).map_err(|error| not_understood(&error, call))?;
+        self.goes_on_with(first.baton, first.base_url, call)?;
+        self.broken = self.baton.is_none();
+        let mut all = Rows::default();
+        let mut complete = false;
+        for line in lines {
+            let entry: CursorEntry =
+                serde_json::from_slice(line).map_err(|error| not_understood(&error, call))?;
+            match (entry.kind, entry.error) {
+                (EntryKind::StepBegin, _) => {
+                    all.columns = column_names(entry.cols);
+                }
+                (EntryKind::Row, _) => {
+                    all.rows.push(entry.row.into_iter().map(|value| value.0).collect());
+                }
+                (EntryKind::StepEnd, _) => complete = true,
+                (EntryKind::StepError | EntryKind::Error, Some(error)) => {
+                    return Err(from_wire(&error, call));
+                }
+                (EntryKind::StepError | EntryKind::Error, None) => {
+                    return Err(call.protocol(None, "it gives an error without saying which"));
+                }
+                (EntryKind::Other, _) => {}
+            }
+        }
+        if !complete {
+            return Err(call.protocol(None, "its answer ends before the last row"));
+        }
+        checked(all, call)
+    }
+
+    /// Sends the next request of the stream. Until its answer is understood, none may follow: each
+    /// answer brings the baton for the next one.
+    async fn post(
+        &mut self,
+        path: &str,
+        json: Vec<u8>,
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Answer, Error> {
+        if self.broken {
+            return Err(Error::Expired {
+                subject: call.subject.to_owned(),
+                reason: "an earlier call on it failed".into(),
+            });
+        }
+        self.broken = true;
+        let base = self.base.as_deref().unwrap_or(call.subject);
+        let answer = self.remote.http.post_json(base, path, json, call, deadline).await?;
+        if answer.status.is_success() {
+            Ok(answer)
+        } else {
+            Err(failed(&answer, self.baton.is_some(), call))
+        }
+    }
+
+    fn goes_on_with(
+        &mut self,
+        baton: Option<String>,
+        base: Option<String>,
+        call: Call<'_>,
+    ) -> Result<(), Error> {
+        if let Some(base) = base {
+            // The token is sent there: never in the clear where it was encrypted before.
+            if call.subject.starts_with("https://") && !base.starts_with("https://") {
+                return Err(call.protocol(None, "it points to an address without TLS"));
+            }
+            self.base = Some(base.trim_end_matches('/').to_owned());
+        }
+        self.baton = baton;
+        Ok(())
+    }
+}
+
+fn to_json(request: &impl serde::Serialize, call: Call<'_>) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(request).map_err(|error| Error::Unreadable {
+        subject: call.subject.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 fn from_wire(error: &WireError, call: Call<'_>) -> Error {
@@ -297,6 +391,12 @@ fn refused(answer: &Answer, call: Call<'_>) -> Error {
 fn failed(answer: &Answer, goes_on: bool, call: Call<'_>) -> Error {
     let subject = || call.subject.to_owned();
     let says = answer.says();
+    if let (400, Ok(error)) =
+        (answer.status.as_u16(), serde_json::from_slice::<WireError>(&answer.body))
+        && error.code.is_some()
+    {
+        return from_wire(&error, call);
+    }
     match answer.status.as_u16() {
         401 | 403 => refused(answer, call),
         400 if goes_on && (says.contains("baton") || says.contains("stream")) => {
@@ -333,14 +433,21 @@ fn rows(result: RequestResult, call: Call<'_>) -> Result<Rows, Error> {
 }
 
 fn rows_of(result: ResponseResult, call: Call<'_>) -> Result<Rows, Error> {
-    let columns: Vec<String> =
-        result.cols.into_iter().map(|column| column.name.unwrap_or_default()).collect();
-    if result.rows.iter().any(|row| row.len() != columns.len()) {
-        return Err(call.protocol(None, "a row has another number of values than of columns"));
-    }
+    let columns = column_names(result.cols);
     let rows =
         result.rows.into_iter().map(|row| row.into_iter().map(|value| value.0).collect()).collect();
-    Ok(Rows { columns, rows, affected: result.affected_row_count.unwrap_or(0) })
+    checked(Rows { columns, rows, affected: result.affected_row_count.unwrap_or(0) }, call)
+}
+
+fn column_names(columns: Vec<Column>) -> Vec<String> {
+    columns.into_iter().map(|column| column.name.unwrap_or_default()).collect()
+}
+
+fn checked(rows: Rows, call: Call<'_>) -> Result<Rows, Error> {
+    if rows.rows.iter().any(|row| row.len() != rows.columns.len()) {
+        return Err(call.protocol(None, "a row has another number of values than of columns"));
+    }
+    Ok(rows)
 }
 
 /// What the `statements` gave that stand between `BEGIN` and `COMMIT`.
