@@ -484,7 +484,7 @@ pub(crate) fn check_row(table: &TableChange, row: &RowChange) -> Decoded<()> {
     let fits = match row {
         RowChange::Insert { rowid, values } => {
             values.len() == width
-                && rowid.is_some() == matches!(table.identity, Identity::Rowid { .. })
+                && (rowid.is_none() || matches!(table.identity, Identity::Rowid { .. }))
         }
         RowChange::Delete { key, values } => values.len() == width && key_fits(key),
         RowChange::Update { key, changes, replacement } => {

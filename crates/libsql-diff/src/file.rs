@@ -262,6 +262,11 @@ impl Operations<'_> {
         self.offset
     }
 
+    /// Goes on at another operation of the open table.
+    pub(crate) fn seek(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
     /// Makes `length` bytes at the offset available, or as many as there are.
     fn fill(&mut self, length: usize) -> Result<&[u8]> {
         let available = |operations: &Self| {

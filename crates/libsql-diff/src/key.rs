@@ -2,9 +2,7 @@
 
 use std::cmp::Ordering;
 
-#[cfg(test)]
-use crate::value::Value;
-use crate::value::ValueRef;
+use crate::value::{Value, ValueRef};
 
 /// The collations that SQLite has built in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +86,6 @@ fn trimmed(text: &[u8]) -> &[u8] {
 
 /// A value that stands for all those that `collation` calls equal to `value`.
 #[expect(clippy::cast_possible_truncation, reason = "only where the float is that integer")]
-#[cfg(test)]
 pub(crate) fn canonical(value: ValueRef<'_>, collation: Collation) -> Value {
     match (value, collation) {
         (ValueRef::Real(real), _) => {

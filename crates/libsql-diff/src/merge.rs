@@ -1,13 +1,23 @@
 //! Three-way merge: what two sides made of one base, brought together by row and column.
 
+mod columns;
+mod objects;
+mod rows;
+mod tables;
+
 use std::path::Path;
 
-use crate::diff::Options;
+use crate::diff::{Options, Sink};
 use crate::error::{Error, Result};
-use crate::file::Diff;
-use crate::operation::RowKey;
+use crate::file::{Diff, DiffWriter};
+use crate::operation::{
+    ForeignKeyState, Operation, RowKey, SchemaObject, SequenceChange, SettingChange, TableChange,
+    TableCounts,
+};
 use crate::progress::OnProgress;
 use crate::value::Value;
+
+use objects::MergedObjects;
 
 /// Who wins where both sides changed the same thing differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,14 +110,43 @@ impl Merge {
 /// rowid; two different rows that both sides inserted under one rowid are two rows, and theirs gets
 /// another rowid.
 ///
-/// Needs a few bytes of memory for each row that we changed, in one table at a time.
+/// A table that one side widened with `ALTER TABLE ADD COLUMN` or defined anew, while the other
+/// changed rows, is merged in its new form. Definitions that both sides changed must have been
+/// changed alike.
+///
+/// Needs some fifty bytes of memory for each row that we changed, for one table at a time; the
+/// rows themselves are read from the diffs.
 ///
 /// Whether the outcome keeps constraints that join several rows, such as a unique index over values
 /// that both sides inserted, or a foreign key to a row that one side deleted, is known when it is
 /// applied: [`crate::apply`] refuses it then.
 pub fn merge(ours: &Diff, theirs: &Diff, policy: MergePolicy) -> Result<Merge> {
-    let _ = (ours, theirs, policy);
-    Err(Error::Unsupported { subject: "merge".into(), what: "not built yet".into() })
+    let (side_a, side_b) = (Side::scan(ours)?, Side::scan(theirs)?);
+    let mut merging = Merging {
+        policy,
+        conflicts: Vec::new(),
+        conflicts_count: 0,
+        unsettled: false,
+        writer: DiffWriter::new(ours.encodings().1, ours.encodings().1),
+    };
+    let objects = MergedObjects::of(&side_a, &side_b, &mut merging);
+    for object in objects.drops {
+        merging.writer.operation(Operation::DropObject(object))?;
+    }
+    tables::merge_all(&side_a, &side_b, &objects.triggers, &mut merging)?;
+    for object in objects.creates {
+        merging.writer.operation(Operation::CreateObject(object))?;
+    }
+    objects::merge_counters(&side_a, &side_b, &mut merging)?;
+    if let Some(state) = side_b.foreign_keys {
+        merging.writer.operation(Operation::ForeignKeys(state))?;
+    }
+    let is_settled = !merging.unsettled;
+    Ok(Merge {
+        diff: if is_settled { Some(merging.writer.finish()?) } else { None },
+        conflicts: merging.conflicts,
+        conflicts_count: merging.conflicts_count,
+    })
 }
 
 /// As [`merge`], from three database files, none of which is written to.
@@ -123,4 +162,89 @@ pub fn merge_files(
     let to_ours = crate::diff::diff_with(&base, ours, options, &mut watched)?;
     let to_theirs = crate::diff::diff_with(&base, theirs, options, &mut watched)?;
     merge(&to_ours, &to_theirs, policy)
+}
+
+/// What is being put together.
+struct Merging {
+    policy: MergePolicy,
+    conflicts: Vec<MergeConflict>,
+    conflicts_count: u64,
+    unsettled: bool,
+    writer: DiffWriter,
+}
+
+/// Who wins a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Winner {
+    Ours,
+    Theirs,
+}
+
+impl Merging {
+    /// Takes a conflict down and says who wins. Nobody does under [`MergePolicy::Abort`]; the
+    /// merge then goes on with ours, only to find the other conflicts.
+    fn conflict(&mut self, conflict: MergeConflict) -> Winner {
+        let can_settle = conflict.kind != MergeConflictKind::Table;
+        self.unsettled |= self.policy == MergePolicy::Abort || !can_settle;
+        self.conflicts_count += 1;
+        if self.conflicts.len() < MERGE_CONFLICTS_KEPT_MAX {
+            self.conflicts.push(conflict);
+        }
+        if can_settle && self.policy == MergePolicy::Theirs { Winner::Theirs } else { Winner::Ours }
+    }
+}
+
+/// One table's section in a side's diff.
+struct Section {
+    change: TableChange,
+    /// Where its rows begin.
+    start: u64,
+    counts: TableCounts,
+}
+
+/// One side's diff, without its rows.
+struct Side<'d> {
+    diff: &'d Diff,
+    sections: Vec<Section>,
+    drops: Vec<SchemaObject>,
+    creates: Vec<SchemaObject>,
+    sequences: Vec<SequenceChange>,
+    settings: Vec<SettingChange>,
+    foreign_keys: Option<ForeignKeyState>,
+}
+
+impl<'d> Side<'d> {
+    fn scan(diff: &'d Diff) -> Result<Self> {
+        let mut side = Self {
+            diff,
+            sections: Vec::new(),
+            drops: Vec::new(),
+            creates: Vec::new(),
+            sequences: Vec::new(),
+            settings: Vec::new(),
+            foreign_keys: None,
+        };
+        let mut operations = diff.operations();
+        while let Some(operation) = operations.next() {
+            match operation? {
+                Operation::DropObject(object) => side.drops.push(object),
+                Operation::CreateObject(object) => side.creates.push(object),
+                Operation::Table(change) => side.sections.push(Section {
+                    change: *change,
+                    start: operations.next_offset(),
+                    counts: TableCounts { before: None, after: None },
+                }),
+                Operation::EndTable(counts) => {
+                    if let Some(section) = side.sections.last_mut() {
+                        section.counts = counts;
+                    }
+                }
+                Operation::Row(_) => {}
+                Operation::Sequence(change) => side.sequences.push(change),
+                Operation::Setting(change) => side.settings.push(change),
+                Operation::ForeignKeys(state) => side.foreign_keys = Some(state),
+            }
+        }
+        Ok(side)
+    }
 }

@@ -219,7 +219,8 @@ impl fmt::Display for RowKey {
 pub enum RowChange {
     /// A row that comes.
     Insert {
-        /// Its rowid, where rows are told apart by it; else SQLite chooses one.
+        /// Its rowid, where rows are told apart by it. Else SQLite chooses one, as it also does
+        /// where a merge found another row under it.
         rowid: Option<i64>,
         /// Its values, one for each of [`TableChange::columns`].
         values: Vec<Value>,
