@@ -7,10 +7,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::value::{Value, ValueRef};
 
 /// One step on the way from one database to the other.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Operation {
     /// An index, view or trigger that is dropped, for good or to be created again later.
@@ -32,7 +35,8 @@ pub enum Operation {
 }
 
 /// The kinds of schema objects besides tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ObjectKind {
     /// `CREATE INDEX`.
     Index,
@@ -54,7 +58,7 @@ impl ObjectKind {
 }
 
 /// An index, view or trigger.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaObject {
     /// What it is.
     pub kind: ObjectKind,
@@ -67,7 +71,7 @@ pub struct SchemaObject {
 }
 
 /// The head of a table's section: what happens to the table, and how to read its rows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableChange {
     /// The table's name, after the change.
     pub name: String,
@@ -88,7 +92,8 @@ pub struct TableChange {
 }
 
 /// What happens to a table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TableEdit {
     /// Nothing; only its rows differ.
@@ -131,7 +136,8 @@ pub enum TableEdit {
 }
 
 /// Where the values of a rebuilt table's column come from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ColumnSource {
     /// The old table's column of this name.
     Column(String),
@@ -140,7 +146,7 @@ pub enum ColumnSource {
 }
 
 /// A column of a table's section.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnInfo {
     /// Its name.
     pub name: String,
@@ -150,7 +156,8 @@ pub struct ColumnInfo {
 }
 
 /// How a table's rows are told apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Identity {
     /// By the rowid, which goes by this name.
     Rowid {
@@ -169,7 +176,7 @@ pub enum Identity {
 }
 
 /// A column of a primary key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyColumn {
     /// Its index in [`TableChange::columns`].
     pub column: usize,
@@ -178,7 +185,8 @@ pub struct KeyColumn {
 }
 
 /// What tells a row from the others of its table.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RowKey {
     /// Its rowid.
     Rowid(i64),
@@ -215,7 +223,8 @@ impl fmt::Display for RowKey {
 }
 
 /// A difference in one row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
 pub enum RowChange {
     /// A row that comes.
     Insert {
@@ -246,7 +255,7 @@ pub enum RowChange {
 }
 
 /// One column's difference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnChange {
     /// Its index in [`TableChange::columns`].
     pub column: usize,
@@ -258,7 +267,7 @@ pub struct ColumnChange {
 
 /// How many rows a table has; None where that depends on more than the diff, as in the tables
 /// that FTS5 fills by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableCounts {
     /// Before.
     pub before: Option<u64>,
@@ -267,7 +276,7 @@ pub struct TableCounts {
 }
 
 /// A table's entry in `sqlite_sequence`: the largest key that AUTOINCREMENT has given out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SequenceChange {
     /// The table.
     pub table: String,
@@ -278,7 +287,8 @@ pub struct SequenceChange {
 }
 
 /// A number in the file's header that belongs to the application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Setting {
     /// `PRAGMA user_version`.
     UserVersion,
@@ -297,7 +307,7 @@ impl Setting {
 }
 
 /// A setting's difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingChange {
     /// Which.
     pub setting: Setting,
@@ -311,7 +321,7 @@ pub struct SettingChange {
 ///
 /// A database can hold rows that refer to nothing: enforcement is off by default in SQLite. A diff
 /// reproduces them, and applying it lets through as many as its target has, and no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForeignKeyState {
     /// The tables whose foreign keys the differences can have touched.
     pub tables: Vec<String>,

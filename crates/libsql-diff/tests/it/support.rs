@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use libsql_diff::{Diff, Operation, Options, apply, apply_script, diff, diff_with};
+use libsql_diff::{Diff, FileKind, Operation, Options, apply, apply_script, diff, diff_with};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
@@ -208,7 +208,19 @@ pub(crate) fn check(folder: &Folder, a: &Path, b: &Path) -> Diff {
     std::fs::remove_file(&saved).unwrap();
     remove(&c);
     check_script(folder, a, b, &found);
+    check_json(&found);
     found
+}
+
+/// As JSON, there and back.
+fn check_json(found: &Diff) {
+    let mut json = Vec::new();
+    found.write_json(&mut json).unwrap();
+    let read = Diff::read_json(&mut &json[..])
+        .unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&json)));
+    assert_eq!(operations(&read), operations(found));
+    assert_eq!((read.summary(), read.encodings()), (found.summary(), found.encodings()));
+    assert_eq!(FileKind::of_bytes(&json), FileKind::Json);
 }
 
 /// As SQL text, into another copy.
