@@ -3,7 +3,10 @@
 pub(crate) mod older;
 pub(crate) mod workflow;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -37,15 +40,28 @@ pub(crate) struct GlobalArgs {
 #[derive(Debug, Args)]
 pub(crate) struct WorkingFile {
     /// The SQLite file that programs work on; what is known of the remote database is kept beside
-    /// it, in FILE.sync.
+    /// it, in the folder FILE.sync.
+    #[arg(value_name = "FILE", conflicts_with = "db")]
+    file: Option<PathBuf>,
+    /// The same file, as other commands name it.
     #[arg(
         long,
         short,
         visible_alias = "db-path",
         value_name = "FILE",
-        default_value = "working_copy.db"
+        default_value = WORKING_FILE
     )]
-    pub(crate) db: PathBuf,
+    db: PathBuf,
+}
+
+/// The file that programs work on, if none is named: as with the older tool.
+pub(crate) const WORKING_FILE: &str = "working_copy.db";
+
+impl WorkingFile {
+    #[expect(dead_code, reason = "for the commands to come")]
+    pub(crate) fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(&self.db)
+    }
 }
 
 /// The remote database.
@@ -135,9 +151,9 @@ three values, and with the policy `abort` nothing is written.")]
     #[command(after_help = "\
 Examples:
   turso-sync copy agency.db copy.db
-  turso-sync copy --source local_replica.db --dest working_copy.db --force
+  turso-sync copy --source local_replica.db --dest working_copy.db --replace
 
-A database that is already there and holds something else is only replaced with --force: in one
+A database that is already there and holds something else is only replaced with --replace: in one
 transaction, so that programs that have it open see the old one or the new one.")]
     Copy(workflow::CopyArgs),
     /// (older) Apply a file of changes to a database, then push them.

@@ -118,7 +118,7 @@ pub(crate) struct CopyArgs {
     pub(crate) dest_option: PathBuf,
     /// Replace a database that is there.
     #[arg(long)]
-    pub(crate) force: bool,
+    pub(crate) replace: bool,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &CopyArgs, talk: Talk) -> anyhow::Result<Ending> {
     let dest = args.dest.as_deref().unwrap_or(&args.dest_option);
     files::expect_database(source)?;
     if dest.exists() && files::is_database(dest)? {
-        replace(source, dest, args.force)?;
+        replace(source, dest, args.replace)?;
     } else {
         files::expect_writable(dest, &[source])?;
         let from = files::open_to_read(source)?;
@@ -40,7 +40,7 @@ fn replace(source: &Path, dest: &Path, force: bool) -> anyhow::Result<()> {
             return Ok(());
         }
         return Err(Usage::error(format!(
-            "{} is there and holds something else; give --force to replace it",
+            "{} is there and holds something else; give --replace to replace it",
             dest.display()
         )));
     }

@@ -166,7 +166,7 @@ fn help_names_examples_and_exit_codes_on_stdout() {
 }
 
 #[test]
-fn a_copy_replaces_another_database_only_when_forced() {
+fn a_copy_replaces_another_database_only_when_told_to() {
     let desk = two_databases();
     desk.succeeds(&["copy", "a.db", "c.db"]);
     desk.are_equal("a.db", "c.db");
@@ -175,12 +175,12 @@ fn a_copy_replaces_another_database_only_when_forced() {
     desk.fails(2, &["copy", "b.db", "c.db"], "c.db is there and holds something else");
     // A program that has it open in the meantime sees the new rows.
     let conn = desk.sql("c.db", "PRAGMA journal_mode = WAL");
-    desk.succeeds(&["copy", "b.db", "c.db", "--force"]);
+    desk.succeeds(&["copy", "b.db", "c.db", "--replace"]);
     let rows: i64 = conn.query_row("SELECT max(id) FROM contacts", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 4);
     drop(conn);
     desk.are_equal("b.db", "c.db");
-    desk.fails(2, &["copy", "a.db", "a.db", "--force"], "a.db cannot be copied to itself");
+    desk.fails(2, &["copy", "a.db", "a.db", "--replace"], "a.db cannot be copied to itself");
     desk.fails(2, &["copy"], "there is no file local_replica.db");
     desk.copy("a.db", "local_replica.db");
     desk.succeeds(&["copy"]);

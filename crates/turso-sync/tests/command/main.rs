@@ -5,4 +5,5 @@
 mod changesets;
 mod desk;
 mod files;
+mod merges;
 mod older;
