@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::location::Location;
 use crate::options::Options;
 use crate::remote::ServerInfo;
+use crate::replica::Synced;
 use crate::value::{Rows, Statement, Value};
 
 /// An open database; the blocking twin of [`crate::Link`], with one thread of its own for what
@@ -97,6 +98,16 @@ impl Link {
     /// See [`crate::Link::server`].
     pub fn server(&self) -> Result<ServerInfo, Error> {
         self.engine.wait(self.link.server())
+    }
+
+    /// See [`crate::Link::sync`].
+    pub fn sync(&self) -> Result<Synced, Error> {
+        self.engine.wait(self.link.sync())
+    }
+
+    /// See [`crate::Link::last_sync_error`].
+    pub fn last_sync_error(&self) -> Option<Error> {
+        self.link.last_sync_error()
     }
 }
 

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::initialize::initialize;
 use crate::local::{Local, LocalSnapshot};
 use crate::location::Location;
 use crate::options::Options;
 use crate::remote::{Remote, RemoteSnapshot, ServerInfo};
+use crate::replica::{Replica, Synced};
 use crate::value::{Rows, Statement, Value};
 
 /// An open database, wherever it is. Clones share it; calls from several tasks are fine.
@@ -23,6 +25,7 @@ pub struct Link {
 enum Engine {
     Local(Local),
     Remote(Arc<Remote>),
+    Replica(Arc<Replica>),
 }
 
 impl fmt::Debug for Link {
@@ -33,19 +36,19 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// Opens a database. A server is not asked yet: that it cannot be reached shows at the first
-    /// call.
+    /// call. A replica that does not exist yet is fetched.
     ///
     /// # Errors
-    /// When a file cannot be opened or is no database.
+    /// When a file cannot be opened, or is no database or no replica; when a new replica cannot be
+    /// fetched; [`Error::Busy`] when another program has the replica open.
     pub async fn open(location: &Location, options: Options) -> Result<Self, Error> {
+        // Only replicas depend on it; they say so themselves when it is too late.
+        let _ = initialize();
         let engine = match location {
             Location::Local(path) => Engine::Local(Local::open(path, &options).await?),
             Location::Remote(url) => Engine::Remote(Arc::new(Remote::new(url, &options))),
-            Location::Replica { .. } => {
-                return Err(Error::Unsupported {
-                    subject: location.to_string(),
-                    reason: "replicas are not built yet".into(),
-                });
+            Location::Replica { path, url } => {
+                Engine::Replica(Arc::new(Replica::open(path, url, &options).await?))
             }
         };
         Ok(Link { location: location.clone(), engine })
@@ -64,6 +67,7 @@ impl Link {
         match &self.engine {
             Engine::Local(local) => local.query(sql, params).await,
             Engine::Remote(remote) => remote.query(sql, params).await,
+            Engine::Replica(replica) => replica.query(sql, params).await,
         }
     }
 
@@ -74,6 +78,7 @@ impl Link {
         match &self.engine {
             Engine::Local(local) => local.execute(sql, params).await,
             Engine::Remote(remote) => remote.execute(sql, params).await,
+            Engine::Replica(replica) => replica.execute(sql, params).await,
         }
     }
 
@@ -85,6 +90,7 @@ impl Link {
         match &self.engine {
             Engine::Local(local) => local.batch(statements).await,
             Engine::Remote(remote) => remote.batch(statements, false).await,
+            Engine::Replica(replica) => replica.batch(statements, false).await,
         }
     }
 
@@ -94,6 +100,7 @@ impl Link {
         match &self.engine {
             Engine::Local(local) => local.batch(statements).await,
             Engine::Remote(remote) => remote.batch(statements, true).await,
+            Engine::Replica(replica) => replica.batch(statements, true).await,
         }
     }
 
@@ -105,6 +112,7 @@ impl Link {
         Ok(Snapshot(match &self.engine {
             Engine::Local(local) => Of::Local(local.snapshot().await?),
             Engine::Remote(remote) => Of::Remote(Box::new(remote.snapshot().await?)),
+            Engine::Replica(replica) => Of::Local(replica.snapshot().await?),
         }))
     }
 
@@ -119,6 +127,31 @@ impl Link {
                 reason: "it is a file, not a server".into(),
             }),
             Engine::Remote(remote) => remote.server().await,
+            Engine::Replica(replica) => replica.remote().server().await,
+        }
+    }
+
+    /// Fetches what is new on the server into a replica, and compares both.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a file or a server; otherwise, reads still see what the replica
+    /// had.
+    pub async fn sync(&self) -> Result<Synced, Error> {
+        match &self.engine {
+            Engine::Replica(replica) => replica.sync().await,
+            _ => Err(Error::Unsupported {
+                subject: self.location.to_string(),
+                reason: "it is no replica, so there is nothing to sync".into(),
+            }),
+        }
+    }
+
+    /// What the last sync of a replica failed with, whoever began it; `None` when it succeeded, or
+    /// when there was none.
+    pub fn last_sync_error(&self) -> Option<Error> {
+        match &self.engine {
+            Engine::Replica(replica) => replica.last_sync_error(),
+            _ => None,
         }
     }
 }

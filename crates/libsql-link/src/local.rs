@@ -13,7 +13,6 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Call, Error, code};
-use crate::initialize::initialize;
 use crate::options::Options;
 use crate::repeat::repeat;
 use crate::transport::Deadline;
@@ -31,12 +30,17 @@ pub(crate) struct Local {
 
 impl Local {
     pub(crate) async fn open(path: &Path, options: &Options) -> Result<Self, Error> {
-        // Only replicas depend on it; they say so themselves when it is too late.
-        let _ = initialize();
         let subject: Arc<str> = path.display().to_string().into();
         let local = connect(path.to_owned(), subject, options.clone()).await?;
         // SQLite opens a file when it is first read; whether that works is what the caller asked.
         local.run("open", &["SELECT 1 FROM sqlite_schema LIMIT 1".into()], Around::Nothing).await?;
+        Ok(local)
+    }
+
+    /// For what somebody else writes: no call on it changes the file.
+    pub(crate) async fn open_to_read(path: &Path, options: &Options) -> Result<Self, Error> {
+        let local = Local::open(path, options).await?;
+        local.execute("PRAGMA query_only = ON", &[]).await?;
         Ok(local)
     }
 

@@ -1,11 +1,14 @@
 //! How long to wait, how often to try again, how a replica follows its server.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::error::Error;
 use crate::location::Token;
+use crate::replica::Synced;
 
 /// How a database is opened and every call on it is made.
 ///
@@ -22,6 +25,8 @@ pub struct Options {
     pub(crate) call_timeout: Duration,
     pub(crate) retry: Retry,
     pub(crate) sync: SyncStrategy,
+    pub(crate) sync_timeout: Duration,
+    pub(crate) on_sync: Option<OnSync>,
     pub(crate) cancel: Option<CancelToken>,
 }
 
@@ -33,6 +38,8 @@ impl Default for Options {
             call_timeout: Duration::from_secs(30),
             retry: Retry::default(),
             sync: SyncStrategy::Manual,
+            sync_timeout: Duration::from_mins(10),
+            on_sync: None,
             cancel: None,
         }
     }
@@ -80,12 +87,42 @@ impl Options {
         self
     }
 
+    /// The deadline of one sync of a replica, which may have a whole database to fetch: 10 minutes
+    /// unless set. A server that falls silent ends it earlier, after the time of a call.
+    #[must_use]
+    pub fn sync_timeout(mut self, timeout: Duration) -> Self {
+        self.sync_timeout = timeout;
+        self
+    }
+
+    /// Tells `hear` how every sync of a replica ended, whoever began it. It must not block.
+    #[must_use]
+    pub fn on_sync(
+        mut self,
+        hear: impl Fn(Result<&Synced, &Error>) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_sync = Some(OnSync(Arc::new(hear)));
+        self
+    }
+
     /// Ends every call as soon as `cancel` is cancelled; for programs that block in a call and
     /// want out of it from another thread.
     #[must_use]
     pub fn cancel(mut self, cancel: CancelToken) -> Self {
         self.cancel = Some(cancel);
         self
+    }
+}
+
+/// Who wants to know how a sync ended.
+#[derive(Clone)]
+pub(crate) struct OnSync(pub(crate) Arc<Hear>);
+
+type Hear = dyn Fn(Result<&Synced, &Error>) + Send + Sync;
+
+impl fmt::Debug for OnSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnSync(…)")
     }
 }
 
@@ -137,10 +174,13 @@ pub enum SyncStrategy {
     Manual,
     /// Before every query, so that it sees what was on the server when it was asked.
     BeforeReads,
-    /// After every write, so that the next query sees it.
-    AfterWrites,
-    /// In the background, after every such interval. What fails is kept for
+    /// After every write, so that the next query sees it. A write whose sync fails has succeeded
+    /// all the same: what failed is kept for
     /// [`Link::last_sync_error`](crate::Link::last_sync_error).
+    AfterWrites,
+    /// In the background, whenever this time has passed since the last sync. What fails is kept
+    /// for [`Link::last_sync_error`](crate::Link::last_sync_error) and told to
+    /// [`Options::on_sync`].
     Every(Duration),
 }
 
