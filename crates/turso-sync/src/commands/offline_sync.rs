@@ -14,7 +14,10 @@ use crate::{
 
 pub(crate) fn run(args: &OfflineSyncArgs, global: &GlobalArgs) -> anyhow::Result<Ending> {
     let remote = environment::remote(&args.remote.remote(), global)?;
-    let server = Link::open(&remote.location, remote.options.clone())?.server()?;
+    let link = Link::open(&remote.location, remote.options.clone())?;
+    // Whether a libSQL server is there and lets us in; what it offers says little without that.
+    link.query("SELECT 1", &[])?;
+    let server = link.server()?;
     if server.offline_generation.is_none() {
         return Err(not_offered(args, &remote));
     }

@@ -87,6 +87,19 @@ impl Desk {
         assert!(contents(self.folder.path()) == before, "something was written");
     }
 
+    /// The command must end with this code and never show this text.
+    #[track_caller]
+    pub(crate) fn fails_without(&self, code: i32, arguments: &[&str], secret: &str) {
+        let (stdout, stderr) = self.ends_with(code, arguments);
+        for text in [stdout, stderr] {
+            assert!(!text.contains(secret), "shown: {text}");
+        }
+        for (path, content) in contents(self.folder.path()) {
+            let found = content.windows(secret.len()).any(|part| part == secret.as_bytes());
+            assert!(!found, "the secret is in {}", path.display());
+        }
+    }
+
     /// Whether two databases hold the same, by the command itself.
     #[track_caller]
     pub(crate) fn are_equal(&self, a: &str, b: &str) {

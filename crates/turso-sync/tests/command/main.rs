@@ -5,5 +5,7 @@
 mod changesets;
 mod desk;
 mod files;
+mod forms;
 mod merges;
 mod older;
+mod refused;
