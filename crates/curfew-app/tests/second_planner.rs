@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use testkit::{
     differential::{compare, report},
     organization::{self, Level},
-    promises::{Snapshot, nothing_changed},
+    promises::{Simulation, Snapshot, nothing_changed, sent_exactly_once},
     sender::Sender,
 };
 
@@ -76,6 +76,48 @@ fn with_a_history_both_planners_want_the_same_rows() {
 #[test]
 fn with_campaigns_and_follow_ups_both_planners_want_the_same_rows() {
     agrees(Level::Full, seeds(2000, 2012), 60);
+}
+
+/// The whole program, with its store, under the same simulation as the second planner is: 400 days,
+/// a run and a sender on each, with campaigns and follow-ups.
+#[test]
+fn in_a_year_of_runs_every_message_is_sent_exactly_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for seed in seeds(100, 101) {
+        let path = folder.path().join(format!("{seed}.db"));
+        let organization = organization::write(&path, seed, Level::Full, 15).unwrap();
+        let config = folder.path().join("curfew.yaml");
+        std::fs::write(&config, organization.config.to_yaml()).unwrap();
+        let first = organization.today;
+        let mut planner = run_planner(1);
+        // The tables as they are now, and a year that nothing was sent before.
+        planner(&path, first, &config);
+        let conn = Connection::open(&path).unwrap();
+        conn.execute_batch(
+            "DELETE FROM email_schedules; UPDATE contact_campaigns SET status = 'pending'",
+        )
+        .unwrap();
+        for column in ["birth_date", "birthday"] {
+            // Who is not born yet has windows from then on only, under rows that are planned already.
+            let sql = format!("UPDATE contacts SET {column} = '' WHERE {column} > ?1");
+            let _ = conn.execute(&sql, [first.to_string()]);
+        }
+        let simulation =
+            Simulation { first, days: 400, config: &organization.config, sender_first: false };
+        let mut schedule = |path: &Path, today| planner(path, today, &config);
+        let mut found = simulation.run(&path, &mut Sender::reliable(), &mut schedule);
+        let last = first.checked_add(399.days()).unwrap();
+        if found.is_empty() {
+            found = sent_exactly_once(&conn, first, last, &organization.config);
+        }
+        assert!(found.is_empty(), "seed {seed}: {}", found.join("\n"));
+        for kind in ["campaign_%", "followup_%", "post_window", "birthday"] {
+            let sql = "SELECT count(*) FROM email_schedules WHERE email_type LIKE ?1
+              AND status = 'sent'";
+            let sent: i64 = conn.query_row(sql, [kind], |row| row.get(0)).unwrap();
+            assert!(sent > 2, "seed {seed}: only {sent} of {kind} were sent");
+        }
+    }
 }
 
 /// The seeds of a test; `SEEDS=from..to` runs others.

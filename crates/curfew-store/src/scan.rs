@@ -497,15 +497,21 @@ fn read_contact<'r>(id: i64, row: &'r Row<'_>) -> SqlResult<RawContact<'r>> {
     })
 }
 
+/// The key of `metadata` under which a follow-up names its initial row.
+const INITIAL_KEY: &str = "initial_comm_log_id";
+
 fn read_row(row: &Row<'_>, reader: &RowReader<'_>) -> SqlResult<ExistingRow> {
     let email_type = text(row, 2)?;
     let is_follow_up = email_type.is_some_and(|kind| {
         kind.get(..FOLLOWUP_PREFIX.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(FOLLOWUP_PREFIX))
     });
-    let metadata = if is_follow_up { text(row, 16)? } else { None };
-    let metadata_initial = metadata
-        .and_then(|text| json::pick(text, ["initial_comm_log_id"]))
+    // Whatever its kind, a committed row that names an initial row handles its follow-up.
+    let named = text(row, 16)?;
+    let metadata = named.filter(|_| is_follow_up);
+    let metadata_initial = named
+        .filter(|text| text.contains(INITIAL_KEY))
+        .and_then(|text| json::pick(text, [INITIAL_KEY]))
         .and_then(|[initial]| initial?.as_i64());
     Ok(reader.read(&RawRow {
         id: integer(row, 1)?.unwrap_or_default(),

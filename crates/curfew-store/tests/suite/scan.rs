@@ -126,7 +126,7 @@ fn everything(folder: &Folder) -> Database {
 
 const EXPECTED: [&str; 7] = [
     "-4 . ? ? '' . . .",
-    "1 'a@x.org' '90210' '1960-01-01' . . . . | row 4 committed | row 9 planned",
+    "1 'a@x.org' '90210' '1960-01-01' . . . . | row 4 committed | row 9 planned after 3",
     "2 'b@x.org' '501' . '2020-05-01' . . . | target 1 Ok(None) | target 2 Ok(Some(2026-05-01)) \
      | target 3 of nothing Ok(Some(2026-05-01)) | target 4 Err(Malformed) | click 2026-09-16 | click 2026-09-17 \
      | answer 2026-09-16 false false | answer 2026-09-17 false true \
@@ -232,6 +232,25 @@ fn contacts_without_an_id_of_their_own_are_reported_and_the_others_read() {
     assert_eq!(range(&db, ..), all);
     assert_eq!(range(&db, 2..), contacts[1..]);
     assert_eq!(chosen(&db, &[1, 2]), contacts[..4]);
+}
+
+#[test]
+fn a_row_of_any_kind_names_its_initial_row_in_its_metadata() {
+    let folder = Folder::new();
+    let path = folder.file(
+        "CREATE TABLE contacts (id INTEGER PRIMARY KEY, email, zip_code, birth_date, effective_date);
+         CREATE TABLE email_schedules (id INTEGER PRIMARY KEY, contact_id, email_type, status, metadata);
+         INSERT INTO email_schedules VALUES (1, 7, 'newsletter', 'sent', '{\"initial_comm_log_id\": 5}'),
+           (2, 7, 'Followup_1_Cold', 'sent', '{\"initial_comm_log_id\": 6}'),
+           (3, 7, 'aep', 'sent', '{\"initial_comm_log_id\": \"6\"}'), (4, 7, 'aep', 'sent', '{');",
+    );
+    let db = Database::open(&path, Access::ReadOnly).unwrap();
+    assert_eq!(
+        range(&db, ..),
+        [
+            "7 - | row 1 committed after 5 | row 2 committed after 6 | row 3 committed | row 4 committed"
+        ]
+    );
 }
 
 #[test]
