@@ -43,10 +43,7 @@ pub(crate) fn show(
     if form.sql {
         files::write_to(out, |to| Ok(diff.write_sql(to)?))?;
     } else if form.json && form.summary {
-        files::write_to(None, |to| {
-            diff.summary().write_json(to)?;
-            Ok(to.write_all(b"\n")?)
-        })?;
+        files::write_to(None, |to| Ok(diff.summary().write_json(to)?))?;
     } else if form.json {
         files::write_to(out, |to| Ok(diff.write_json(to)?))?;
     } else if form.summary {

@@ -51,6 +51,13 @@ fn differences_are_shown_and_give_exit_code_1() {
     assert_eq!(stderr, "");
     let (stdout, _) = desk.ends_with(1, &["diff", "a.db", "b.db", "--limit", "1"]);
     assert!(stdout.contains("and 2 more rows"), "{stdout}");
+    let (stdout, _) = desk.ends_with(1, &["diff", "a.db", "b.db", "--summary", "--json"]);
+    let summary: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(summary["tables"][0]["name"], "contacts");
+    assert_eq!(summary["tables"][0]["inserted"], 1);
+    let (stdout, _) = desk.ends_with(1, &["diff", "a.db", "b.db", "--json"]);
+    let whole: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(whole["summary"], summary);
 }
 
 #[test]

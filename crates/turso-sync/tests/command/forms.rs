@@ -86,3 +86,15 @@ fn the_older_command_applies_sql_text_of_an_ugly_database() {
     desk.succeeds(&["apply-diff", "--no-sync"]);
     desk.are_equal("b.db", "local_replica.db");
 }
+
+#[test]
+fn json_makes_an_ugly_copy_equal() {
+    let desk = ugly_databases();
+    desk.copy("a.db", "c.db");
+    let (json, _) = desk.ends_with(1, &["diff", "a.db", "b.db", "--json"]);
+    serde_json::from_str::<serde_json::Value>(&json).unwrap();
+    let report = desk.piped(0, json.as_bytes(), &["apply", "-", "c.db", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["format"], "json");
+    desk.are_equal("b.db", "c.db");
+}
