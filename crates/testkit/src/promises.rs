@@ -277,7 +277,7 @@ pub fn sent_exactly_once(
     config: &ModelConfig,
 ) -> Vec<String> {
     let facts = Facts::read(conn, last, config);
-    let mut found = sent_twice(&facts);
+    let mut found = sent_twice_of(&facts);
     let world = facts.world();
     let mut expected: Vec<Message> = Vec::new();
     for contact in facts.contacts.iter().filter(|contact| contact.active && contact.valid) {
@@ -399,8 +399,13 @@ fn closed_period_end(facts: &Facts<'_>, row: &StoredRow) -> Option<Date> {
     closed.reason_on(plus(end, 1)).is_none().then_some(end)
 }
 
+/// Messages that were sent more than once, whatever changed meanwhile.
+pub fn sent_twice(conn: &Connection, today: Date, config: &ModelConfig) -> Vec<String> {
+    sent_twice_of(&Facts::read(conn, today, config))
+}
+
 /// Messages with more than one row that was sent.
-fn sent_twice(facts: &Facts<'_>) -> Vec<String> {
+fn sent_twice_of(facts: &Facts<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let mut keys: BTreeMap<_, &StoredRow> = BTreeMap::new();
     for row in facts.stored.iter().filter(|row| row.is_sent() && row.actual_send_datetime.is_some())

@@ -23,6 +23,14 @@ pub(crate) struct Contact {
     pub(crate) has_phone: bool,
 }
 
+impl Contact {
+    /// Stands for a contact that is not there, whose rows are.
+    pub(crate) fn nobody(id: i64) -> Self {
+        let (person, states) = (Person::default(), Vec::new());
+        Self { id, active: false, valid: false, person, states, has_phone: false }
+    }
+}
+
 /// The two-letter codes a stored state may have: states, DC, territories.
 pub(crate) const STATE_CODES: [&str; 59] = [
     "AK", "AL", "AR", "AS", "AZ", "CA", "CO", "CT", "DC", "DE", "FL", "FM", "GA", "GU", "HI", "IA",

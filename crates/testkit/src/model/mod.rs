@@ -282,7 +282,10 @@ fn target_status(
             target.trigger.as_deref()
         };
         let trigger = trigger.and_then(parse_date)?;
-        let contact = contacts.iter().find(|contact| contact.id == target.contact_id)?;
+        // Rows outlive their contact, and the status is that of the row.
+        let nobody = Contact::nobody(target.contact_id);
+        let contact = contacts.iter().find(|contact| contact.id == target.contact_id);
+        let contact = contact.unwrap_or(&nobody);
         Some(world.campaign_message(contact, target.instance_id, instance, &settings, trigger))
     };
     let Some(message) = message() else { return "pending" };
