@@ -208,15 +208,15 @@ impl Teller<'_> {
                 })
             })
             .flatten();
-        let mut steps = vec![self.ideal_step(note, kind.class)];
+        let ideal = self.ideal_step(note, kind.class);
+        let mut steps = vec![format!("{ideal}; deadline {}", note.deadline)];
         let today = self.planner.today().day;
         match note.verdict {
             Verdict::Considered => {}
-            Verdict::DeadlinePast => steps.push(format!("its deadline {} is past", note.deadline)),
-            Verdict::IdealAfterDeadline => steps.push(format!(
-                "its ideal date is after its deadline {}, so that it is not considered",
-                note.deadline
-            )),
+            Verdict::DeadlinePast => steps.push("its deadline is past".to_owned()),
+            Verdict::IdealAfterDeadline => steps.push(
+                "its ideal date is after its deadline, so that it is not considered".to_owned(),
+            ),
             Verdict::BeyondHorizon => steps.push(format!(
                 "its ideal date is more than {} days away, so that it is not considered yet",
                 self.planner.config().horizon_days
@@ -229,7 +229,7 @@ impl Teller<'_> {
             )),
         }
         if let (Some(outcome), Some(contact)) = (outcome, contact) {
-            self.placement_steps(outcome, contact, &mut steps);
+            self.placement_steps(outcome, outcomes, contact, &mut steps);
         }
         let skip_reason = outcome.and_then(|outcome| self.skip_reason(outcome));
         MessageReport {
@@ -279,7 +279,13 @@ impl Teller<'_> {
         }
     }
 
-    fn placement_steps(&self, outcome: &Outcome<'_>, contact: &Contact, steps: &mut Vec<String>) {
+    fn placement_steps(
+        &self,
+        outcome: &Outcome<'_>,
+        outcomes: &[Outcome<'_>],
+        contact: &Contact,
+        steps: &mut Vec<String>,
+    ) {
         let message = outcome.message;
         let today = self.planner.today().day;
         match &message.placement {
@@ -296,21 +302,24 @@ impl Teller<'_> {
             )),
             Placement::Kept { planned } => {
                 let row = message.row.map_or(0, |at| self.input.rows[at].id);
+                let kept = message.gave_way_on.unwrap_or(message.date);
+                let moved = match kept - message.ideal {
+                    0 => String::new(),
+                    days => format!(", where an earlier run put it, {}", away(days)),
+                };
                 steps.push(if *planned {
-                    format!("keeps the date {} of its row {row}", message.date)
+                    format!("keeps the date {kept} of its row {row}{moved}")
                 } else {
-                    format!("its row {row} was skipped on {}; it keeps that date", message.date)
+                    format!("its row {row} was skipped on {kept}; it keeps that date{moved}")
                 });
             }
             Placement::CaughtUp { wanted } => {
                 steps.push(format!(
                     "late: its ideal date is before {today}, so that it is caught up on {wanted}"
                 ));
-                if *wanted != message.date {
-                    steps.push(format!(
-                        "{wanted} is excluded; the nearest open day is {}",
-                        message.date
-                    ));
+                let date = message.gave_way_on.unwrap_or(message.date);
+                if *wanted != date {
+                    steps.push(format!("{wanted} is excluded; the nearest open day is {date}"));
                 }
             }
             Placement::Ideal { .. } => {}
@@ -318,6 +327,12 @@ impl Teller<'_> {
                 "on {} there is also {than}, which comes first, and no later open day is free",
                 message.date
             )),
+        }
+        if let Some(day) = message.gave_way_on {
+            steps.push(format!(
+                "on {day} another one comes first: moved to the next free day, {}",
+                message.date
+            ));
         }
         if outcome.smoothed {
             steps.push(format!(
@@ -331,10 +346,40 @@ impl Teller<'_> {
                 self.limits.threshold, self.limits.cap, outcome.date
             ));
         }
+        if outcome.refused {
+            steps.push(self.frequency_step(outcome, outcomes));
+        }
         steps.push(match self.skip_reason(outcome) {
             Some(reason) => format!("skipped: {reason}"),
             None => format!("planned for {}", outcome.date),
         });
+    }
+
+    /// What a message that the frequency limit refuses would be too near to.
+    fn frequency_step(&self, outcome: &Outcome<'_>, outcomes: &[Outcome<'_>]) -> String {
+        let (config, catalog) = (self.planner.config(), self.planner.catalog());
+        let is_near = |day: Day| (day - outcome.date).abs() < i32::from(config.period_days);
+        let committed = self.input.rows.iter().filter_map(|row| {
+            let counts = matches!(row.status, Status::Committed { counts: true, .. });
+            let day = row.date.filter(|day| counts && !row.is_follow_up && is_near(*day))?;
+            Some((day, row.kind_text(catalog), "the sender has it"))
+        });
+        let planned = outcomes.iter().filter_map(|other| {
+            let kind = catalog.kind(other.message.kind);
+            let counts = other.is_planned() && !matches!(kind.class, KindClass::FollowUp(_));
+            (counts && is_near(other.date)).then_some((other.date, &*kind.text, "planned"))
+        });
+        let mut near: Vec<_> = committed.chain(planned).collect();
+        near.sort_unstable();
+        let near: Vec<String> =
+            near.iter().map(|(day, kind, how)| format!("{kind} on {day} ({how})")).collect();
+        format!(
+            "with it on {} there would be more than {} messages within {} days; before it come {}",
+            outcome.date,
+            config.emails_per_period_max,
+            config.period_days,
+            near.join(", ")
+        )
     }
 
     fn period_around(&self, contact: &Contact, day: Day) -> String {
@@ -387,6 +432,13 @@ impl Teller<'_> {
             fate,
         }
     }
+}
+
+/// A shift in words.
+fn away(days: i32) -> String {
+    let unit = if days.abs() == 1 { "day" } else { "days" };
+    let side = if days < 0 { "before" } else { "after" };
+    format!("{} {unit} {side} its ideal date", days.abs())
 }
 
 /// The value that an issue is about, as the database has it.

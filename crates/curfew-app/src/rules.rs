@@ -1,6 +1,6 @@
 //! The exclusion rules in force, and checking a file of rules.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use curfew_engine::rule::{self, RuleLine};
 use serde::Serialize;
@@ -52,8 +52,8 @@ pub struct RulesError {
 }
 
 /// Checks a file: a configuration if its name ends in `.yaml` or `.yml`, else a list with a rule in
-/// each line (`CA: birthday -30..+60`), empty lines and lines that begin with `#` apart. Returns the
-/// rules of the file: of a configuration all in force.
+/// each line (`CA: birthday -30..+60`). Empty lines, and what follows a `#` at the beginning of a line
+/// or after a space, are left out. Returns the rules of the file: of a configuration all in force.
 ///
 /// # Errors
 /// If the file cannot be read or a rule is wrong; every wrong line is named.
@@ -62,31 +62,44 @@ pub fn check(path: &Path) -> Result<Vec<RuleReport>, Error> {
     if matches!(extension, Some("yaml" | "yml")) {
         return Ok(in_force(&Config::load(path)?));
     }
-    let text = std::fs::read_to_string(path).map_err(|cause| Error::File {
-        operation: "read",
-        path: PathBuf::from(path),
-        cause,
-    })?;
+    let text = read(path)?;
+    // Without a configuration its defaults are in force, the days ahead of every window among them.
     let pre_window_days = Config::default().plan.pre_window_days;
     let (mut rules, mut problems) = (Vec::new(), Vec::new());
     for (line, number) in text.lines().zip(1..) {
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+        let line = without_comment(line);
+        if line.trim().is_empty() {
             continue;
         }
-        let place = format!("{}:{number}", path.display());
-        match line.parse::<RuleLine>() {
-            Err(error) => problems.push(format!("{place}: {error}")),
-            Ok(RuleLine { state, rule }) => match rule.check_reach(pre_window_days) {
-                Err(error) => problems.push(format!("{place}: {error}")),
-                Ok(()) => rules.push(RuleReport {
-                    state: state.code(),
-                    rule: rule.to_string(),
-                    origin: "configuration",
-                    source: None,
-                    checked_on: None,
-                }),
-            },
+        match RuleLine::parse(line, pre_window_days) {
+            Err(error) => problems.push(format!("{}:{number}: {error}", path.display())),
+            Ok(RuleLine { state, rule }) => rules.push(RuleReport {
+                state: state.code(),
+                rule: rule.to_string(),
+                origin: "configuration",
+                source: None,
+                checked_on: None,
+            }),
         }
     }
     if problems.is_empty() { Ok(rules) } else { Err(RulesError { problems }.into()) }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let refused = |why: String| {
+        Error::from(RulesError { problems: vec![format!("{}: {why}", path.display())] })
+    };
+    let bytes = std::fs::read(path).map_err(|cause| refused(format!("cannot be read: {cause}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        refused("is not text in UTF-8; save it as UTF-8, with one rule in each line".to_owned())
+    })?;
+    // Some editors write a mark before the first line.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// The line up to a `#` at its beginning or after white space, as in YAML.
+fn without_comment(line: &str) -> &str {
+    let is_comment = |at: &usize| line[..*at].chars().next_back().is_none_or(char::is_whitespace);
+    let end = line.match_indices('#').map(|(at, _)| at).find(is_comment);
+    &line[..end.unwrap_or(line.len())]
 }

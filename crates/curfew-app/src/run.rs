@@ -1,6 +1,11 @@
 //! The nightly run: plan every message and write what differs. And the same without writing.
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use curfew_engine::{
     Balance, Catalog, Change, Changed, Changes, Day, Draft, KindId, Limits, Planner, Settled,
@@ -249,6 +254,13 @@ impl Setting {
             problems: problems.iter().map(ToString::to_string).collect(),
         })
     }
+}
+
+/// Opens a database for planning only. What a run would refuse is refused here as well.
+fn open_to_read(path: &Path) -> Result<Database, Error> {
+    let database = Database::open(path, Access::ReadOnly)?;
+    database.pending_migrations()?;
+    Ok(database)
 }
 
 /// A plan of all contacts, settled but not written.
@@ -588,7 +600,7 @@ pub fn preview(
     sink: &mut dyn FnMut(PlannedChange) -> std::io::Result<()>,
 ) -> Result<RunReport, Error> {
     let start = Instant::now();
-    let database = Database::open(&request.database, Access::ReadOnly)?;
+    let database = open_to_read(&request.database)?;
     let setting = Setting::new(request, &database)?;
     let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
     let settlement = settle(&database, &planner, setting.threads, progress)?;
@@ -626,7 +638,7 @@ pub fn explain(
     contact_id: i64,
     progress: &dyn Progress,
 ) -> Result<Explanation, Error> {
-    let database = Database::open(&request.database, Access::ReadOnly)?;
+    let database = open_to_read(&request.database)?;
     let setting = Setting::new(request, &database)?;
     let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
     let Settlement { balance, .. } = settle(&database, &planner, setting.threads, progress)?;

@@ -314,6 +314,8 @@ fn check_file(path: &Path, access: Access) -> Result<(), StoreError> {
             Ok(_) => Ok(()),
             Err(source) => Err(StoreError::CannotOpen { path: path_buf(), source }),
         },
+        // What cannot even be read is another matter than what must not be written to.
+        Access::ReadWrite if fs::File::open(path).is_err() => check_file(path, Access::ReadOnly),
         // A superuser could write to a file that its owner marked as read-only, but should not.
         Access::ReadWrite if found.permissions().readonly() => {
             Err(StoreError::ReadOnly { path: path_buf() })
@@ -333,8 +335,14 @@ fn check_file(path: &Path, access: Access) -> Result<(), StoreError> {
     }
 }
 
+/// Whether a file beside the database could be neither opened nor made.
 fn cannot_open(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen)
+    use rusqlite::ffi::{SQLITE_READONLY_CANTINIT, SQLITE_READONLY_DIRECTORY};
+    error.sqlite_error().is_some_and(|failure| {
+        failure.code == rusqlite::ErrorCode::CannotOpen
+            || [SQLITE_READONLY_CANTINIT, SQLITE_READONLY_DIRECTORY]
+                .contains(&failure.extended_code)
+    })
 }
 
 /// Whether no log waits to be applied to the database.

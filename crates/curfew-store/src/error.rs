@@ -56,7 +56,10 @@ pub enum StoreError {
     #[error("no space is left for the database {}; nothing of this step was kept", .path.display())]
     DiskFull { path: PathBuf },
     /// There is nobody to write to.
-    #[error("the database {} has no table `contacts`", .path.display())]
+    #[error(
+        "the database {} has no table `contacts`; name another file, or fill it with `curfew import`",
+        .path.display()
+    )]
     NoContacts { path: PathBuf },
     /// Columns that a plan cannot do without.
     #[error(

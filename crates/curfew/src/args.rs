@@ -291,7 +291,7 @@ pub(crate) struct RulesArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print the rules as JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
@@ -299,6 +299,12 @@ pub(crate) struct RulesArgs {
 pub(crate) enum RulesCommand {
     /// Check the rules of a configuration file, or of a file with one rule in each line
     /// (`CA: birthday -30..+60`).
+    #[command(after_help = "Examples:
+  curfew rules check curfew.yaml
+  curfew rules check rules.txt --json
+
+What is wrong is shown with its line and place, exit code 2. Days ahead of the windows: those of the
+configuration file; for a file of rules the default, 60.")]
     Check {
         /// The file.
         file: PathBuf,

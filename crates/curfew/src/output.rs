@@ -23,10 +23,15 @@ pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
         tracing::error!("{error:#}");
     } else {
         let mut stderr = io::stderr().lock();
+        let mut said = error.to_string();
         // A failure to print the error cannot be reported anywhere.
-        let _ = writeln!(stderr, "error: {error}");
-        for cause in error.chain().skip(1) {
-            let _ = writeln!(stderr, "  because {cause}");
+        let _ = writeln!(stderr, "error: {said}");
+        for cause in error.chain().skip(1).map(ToString::to_string) {
+            // Many messages name their cause themselves.
+            if !said.contains(&cause) {
+                let _ = writeln!(stderr, "  because {cause}");
+                said = cause;
+            }
         }
     }
     let fault = error.downcast_ref::<curfew_app::Error>().map(curfew_app::Error::fault);

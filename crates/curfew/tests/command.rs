@@ -193,7 +193,7 @@ fn an_explanation_names_periods_steps_and_reasons() {
         "State CA, born 1955-02-10",
         "CA: birthday -30..+60",
         "2026-11-12 to 2027-04-11",
-        "ideal date 2027-01-27: 14 days before the birthday on 2027-02-10",
+        "ideal date 2027-01-27: 14 days before the birthday on 2027-02-10; deadline 2027-02-10",
         "skipped: Birthday exclusion window for CA",
         "the day after the closed period that ends on 2027-04-11",
     ] {
@@ -202,6 +202,36 @@ fn an_explanation_names_periods_steps_and_reasons() {
     assert!(explain("3").contains("email \"nobody\" is not a valid e-mail address"));
     let other = ["explain", "--db", "agency.db", "--contact", "9", "--today", TODAY];
     office.fails(2, &other, "there is no contact 9");
+}
+
+#[test]
+fn an_explanation_says_what_moved_a_message_and_what_it_was_refused_for() {
+    let office = Office::new();
+    let explain = |today| {
+        let said = ["explain", "--db", "agency.db", "--contact", "2", "--today", today];
+        office.succeeds(&said)
+    };
+    let late = explain("2026-12-05");
+    let said = "late: its ideal date is before 2026-12-05, so that it is caught up on 2026-12-08";
+    assert!(late.contains(said), "{late}");
+    office.succeeds(&["run", "--db", "agency.db", "--today", "2026-12-05"]);
+    let kept = explain("2026-12-05");
+    assert!(kept.contains("where an earlier run put it, 6 days after its ideal date"), "{kept}");
+
+    let conn = Connection::open(office.path("agency.db")).unwrap();
+    conn.execute_batch(
+        "INSERT INTO email_schedules (contact_id, email_type, scheduled_send_date, status) VALUES
+           (2, 'newsletter', '2026-12-01', 'sent'), (2, 'newsletter', '2026-12-02', 'delivered'),
+           (2, 'newsletter', '2026-12-03', 'failed'), (2, 'newsletter', '2027-01-07', 'scheduled')",
+    )
+    .unwrap();
+    let refused = explain("2026-12-05");
+    let said = "there would be more than 3 messages within 30 days; before it come \
+                newsletter on 2026-12-01 (the sender has it), newsletter on 2026-12-02 (the sender has it), \
+                birthday on 2026-12-10 (planned)";
+    assert!(refused.contains(said), "{refused}");
+    assert!(!refused.contains("newsletter on 2026-12-03"), "{refused}");
+    assert!(refused.contains("skipped: Frequency limit: 3 emails in 30 days"), "{refused}");
 }
 
 #[test]
@@ -227,7 +257,151 @@ fn bad_input_is_a_clear_error_and_nothing_is_written() {
     office.fails(2, &run("agency.db", &["--today", "02/03/2026"]), "YYYY-MM-DD");
     office.fails(2, &run("agency.db", &["--today", "9999-01-01"]), "from 1900 to 9000");
     office.fails(2, &["rules", "check", "rules.txt"], "rules.txt:3");
+    office.fails(2, &["rules", "check", "none.txt"], "none.txt: cannot be read");
     office.fails(2, &["rnu"], "unrecognized subcommand");
+}
+
+#[test]
+fn a_read_only_database_can_be_planned_but_not_run() {
+    let office = Office::new();
+    let mut permissions = std::fs::metadata(office.path("agency.db")).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(office.path("agency.db"), permissions).unwrap();
+    let run = ["run", "--db", "agency.db", "--today", TODAY];
+    office.fails(3, &run, "agency.db is read-only; make the file and its folder writable");
+    assert!(office.succeeds(&["plan", "--db", "agency.db", "--today", TODAY]).contains("insert"));
+    let explain = ["explain", "--db", "agency.db", "--contact", "1", "--today", TODAY];
+    assert!(office.succeeds(&explain).contains("birthday"));
+}
+
+/// Tables of contacts as others make them: each has a contact in Massachusetts, who is closed all
+/// year, and one in Texas.
+#[test]
+fn contacts_in_tables_of_all_sorts_are_planned() {
+    let columns = "birth_date TEXT, effective_date TEXT";
+    let tables = [
+        format!("(id INTEGER PRIMARY KEY, email TEXT, zip_code TEXT, {columns}) WITHOUT ROWID"),
+        format!("(id INTEGER PRIMARY KEY, email TEXT, zip_code INTEGER, {columns})"),
+        format!("(id BIGINT, email VARCHAR(40), zip_code NUMERIC, {columns})"),
+        format!("(id, email, zip_code TEXT, {columns}, state, phone_number, status)"),
+        "(ID INTEGER PRIMARY KEY, EMAIL TEXT, Zip_Code TEXT, Birthday TEXT, Effective_Date TEXT)"
+            .to_owned(),
+        "(id INTEGER PRIMARY KEY, mail TEXT, email TEXT AS (mail || '.example'), zip_code TEXT,
+          born TEXT, birth_date TEXT AS (born) STORED, effective_date TEXT)"
+            .to_owned(),
+    ];
+    for table in tables {
+        let office = Office { folder: tempfile::tempdir().unwrap() };
+        let conn = Connection::open(office.path("agency.db")).unwrap();
+        conn.execute_batch(&format!("CREATE TABLE contacts {table}")).unwrap();
+        let (email, birth) = match () {
+            () if table.contains("mail ||") => ("mail", "born"),
+            () if table.contains("Birthday") => ("email", "birthday"),
+            () => ("email", "birth_date"),
+        };
+        conn.execute_batch(&format!(
+            "INSERT INTO contacts (id, {email}, zip_code, {birth}, effective_date) VALUES
+               (-3, 'ann@mail.example', '02134', '1955-03-10', '2019-06-01 00:00:00'),
+               (9007199254740993, 'bob@mail.example', '75201', '1955-03-10T08:30:00Z', '')"
+        ))
+        .unwrap();
+        office.succeeds(&["run", "--db", "agency.db", "--today", TODAY]);
+        let rows: Vec<(i64, String, String, String)> = office
+            .rows()
+            .into_iter()
+            .map(|(id, kind, date, status, _)| (id, kind, date, status))
+            .collect();
+        let row = |id, kind: &str, date: &str, status: &str| {
+            (id, kind.to_owned(), date.to_owned(), status.to_owned())
+        };
+        assert_eq!(
+            rows,
+            [
+                row(-3, "birthday", "2027-02-24", "skipped"),
+                row(-3, "effective_date", "2027-05-02", "skipped"),
+                row(-3, "aep", "2027-09-15", "skipped"),
+                row(9_007_199_254_740_993, "birthday", "2027-02-24", "pre-scheduled"),
+                row(9_007_199_254_740_993, "aep", "2027-09-15", "pre-scheduled"),
+            ],
+            "{table}"
+        );
+    }
+}
+
+#[test]
+fn a_table_of_contacts_that_cannot_be_planned_is_refused_and_left_alone() {
+    let all = "email TEXT, zip_code TEXT, birth_date TEXT, effective_date TEXT";
+    let tables = [
+        (format!("CREATE TABLE contacts (id TEXT PRIMARY KEY, {all})"), "must hold whole numbers"),
+        (format!("CREATE TABLE contacts (id REAL, {all})"), "must hold whole numbers"),
+        (
+            format!("CREATE TABLE p (id INTEGER, {all}); CREATE VIEW contacts AS SELECT * FROM p"),
+            "it is a view, not a table",
+        ),
+        (
+            "CREATE TABLE contacts (id INTEGER, email TEXT, zip TEXT, birthday TEXT)".to_owned(),
+            "lacks the columns `zip_code`, `effective_date`",
+        ),
+        (
+            format!(
+                "CREATE TABLE contacts (id INTEGER, {all});
+                 CREATE VIEW email_schedules AS SELECT id FROM contacts"
+            ),
+            "`email_schedules` of agency.db cannot be used: it is a view",
+        ),
+        (
+            format!(
+                "CREATE TABLE contacts (id INTEGER, {all});
+                 CREATE TABLE email_schedules (id TEXT PRIMARY KEY, contact_id, email_type, status)"
+            ),
+            "is no INTEGER PRIMARY KEY",
+        ),
+    ];
+    for (table, said) in tables {
+        let office = Office { folder: tempfile::tempdir().unwrap() };
+        Connection::open(office.path("agency.db")).unwrap().execute_batch(&table).unwrap();
+        office.fails(2, &["run", "--db", "agency.db", "--today", TODAY], said);
+        office.fails(2, &["plan", "--db", "agency.db", "--today", TODAY], said);
+    }
+}
+
+#[test]
+fn contacts_whose_values_are_of_no_use_are_issues_and_the_others_are_planned() {
+    let office = Office { folder: tempfile::tempdir().unwrap() };
+    let conn = Connection::open(office.path("agency.db")).unwrap();
+    conn.execute_batch(
+        "CREATE TABLE contacts (id, email, zip_code, birth_date, effective_date, state, status);
+         INSERT INTO contacts VALUES
+           (NULL, 'a@mail.example', '75201', '1955-03-10', NULL, NULL, NULL),
+           (x'01', 'a@mail.example', '75201', '1955-03-10', NULL, NULL, NULL),
+           (1.5, 'a@mail.example', '75201', '1955-03-10', NULL, NULL, NULL),
+           ('abc', 'a@mail.example', '75201', '1955-03-10', NULL, NULL, NULL),
+           (7, 'a@mail.example', '75201', '1955-03-10', NULL, NULL, NULL),
+           (7, 'b@mail.example', '75201', '1955-03-10', NULL, NULL, NULL),
+           (8, x'614062', '75201', '1955-03-10', NULL, NULL, NULL),
+           (9, 'a@mail.example', 75201.0, '1955-03-10', NULL, NULL, NULL),
+           (10, 'a@mail.example', '7520112345', '1955-03-10', NULL, NULL, NULL),
+           (11, 'a@mail.example', '75201-1234', 19550310, '0000-00-00', x'00', ''),
+           (12, 'a@mail.example', '75201', '1955-03-10', NULL, NULL, 0);",
+    )
+    .unwrap();
+    let text = office.succeeds(&["run", "--db", "agency.db", "--today", TODAY]);
+    assert!(text.contains("11 read: 2 valid, 1 inactive, 8 invalid"), "{text}");
+    for issue in [
+        "1  id is missing",
+        "3  id is not a whole number",
+        "1  id occurs more than once",
+        "1  email is not a valid e-mail address",
+        "2  zip_code is not of the form NNNNN or NNNNN-NNNN",
+        "1  birth_date is not of the form YYYY-MM-DD",
+        "1  effective_date is not a real date",
+    ] {
+        assert!(text.contains(issue), "{issue}: {text}");
+    }
+    let planned: Vec<(i64, String)> =
+        office.rows().into_iter().map(|(id, kind, ..)| (id, kind)).collect();
+    let row = |id, kind: &str| (id, kind.to_owned());
+    assert_eq!(planned, [row(7, "birthday"), row(7, "aep"), row(11, "aep")]);
 }
 
 #[test]
@@ -255,6 +429,25 @@ fn the_rules_in_force_are_shown_with_their_origin() {
     assert!(!own.contains("CA "), "{own}");
     assert!(own.contains("TX     all year age 90..") && own.contains("configuration"), "{own}");
     office.succeeds(&["rules", "check", "own.yaml"]);
+}
+
+#[test]
+fn a_file_of_rules_is_checked_as_the_defaults_would_use_it() {
+    let office = Office::new();
+    office.write(
+        "good.txt",
+        "\u{feff}CA: birthday -30..+60 # all year until 2019\r\n\r\n  # a comment\r\nny: ALL YEAR\r\n",
+    );
+    assert_eq!(office.succeeds(&["rules", "check", "good.txt"]), "good.txt: 2 rules, all good\n");
+    let json = office.succeeds(&["rules", "check", "good.txt", "--json"]);
+    assert!(json.contains("\"rule\": \"all year\""), "{json}");
+    // 150 and 154 days, and the 60 ahead of the window.
+    office.write("long.txt", "CA: birthday -150..+153\nTX: birthday -150..+154\n");
+    let long = "long.txt:2: the window reaches over 364 days (150 before, 154 after, 60 ahead of it), \
+                it must be below 364\n  TX: birthday -150..+154\n               ^^^^^^^^^^";
+    office.fails(2, &["rules", "check", "long.txt"], long);
+    std::fs::write(office.path("latin.txt"), b"# Ren\xe9\nCA: all year\n").unwrap();
+    office.fails(2, &["rules", "check", "latin.txt"], "is not text in UTF-8");
 }
 
 #[test]

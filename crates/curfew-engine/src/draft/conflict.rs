@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{Draft, Placement, place::days};
-use crate::{ContactInput, Day, Exclusions, ExistingRow, KindClass, Planner, Status};
+use crate::{ContactInput, Day, Exclusions, ExistingRow, KindClass, Planner, Status, StoredReason};
 
 impl Planner<'_> {
     /// Step 4: of several campaign messages (or follow-ups) on one day one stays.
@@ -46,22 +46,15 @@ impl Planner<'_> {
                 .collect();
             rivals.sort_by_key(|at| {
                 let message = &draft.messages[*at];
-                // A message that had the day in the last run and was refused there keeps it before
-                // those that gave way to it, or a second run on the same day would differ.
-                let was_refused =
-                    || message.row.is_some_and(|row| input.rows[row].reason.is_frequency());
-                let rank = match message.placement {
-                    Placement::Kept { planned: true } => 0,
-                    Placement::Kept { planned: false } if was_refused() => 1,
-                    _ => 2,
-                };
+                let is_planned = message.placement == Placement::Kept { planned: true };
                 // Follow-ups go by their initial row alone.
                 let instance = match message.initial_id {
                     Some(initial) => initial,
                     None => message.instance_id.unwrap_or(0),
                 };
-                (message.priority, rank, instance, message.event)
+                (message.priority, !is_planned, instance, message.event)
             });
+            refused_before_what_gave_way(&mut rivals, draft, input);
             let (than, movers): (Box<str>, &[usize]) = match (committed(date), rivals.split_first())
             {
                 (Some(row), _) => (row.kind_text(self.catalog).into(), &rivals),
@@ -82,7 +75,10 @@ impl Planner<'_> {
                         })
                 });
                 match free {
-                    Some(day) => draft.messages[*at].date = day,
+                    Some(day) => {
+                        draft.messages[*at].date = day;
+                        draft.messages[*at].gave_way_on = Some(date);
+                    }
                     None => {
                         draft.messages[*at].placement =
                             Placement::LowerPriority { than: than.clone() };
@@ -90,5 +86,26 @@ impl Planner<'_> {
                 }
             }
         }
+    }
+}
+
+/// A message that had the day in the last run, and was refused by the frequency limit afterwards, has
+/// it before one that gave way to it then: else a second run on the same day would change both.
+fn refused_before_what_gave_way(rivals: &mut [usize], draft: &Draft, input: &ContactInput<'_>) {
+    let is_kept_from = |at: usize, is_reason: fn(&StoredReason) -> bool| {
+        let message = &draft.messages[at];
+        message.placement == Placement::Kept { planned: false }
+            && message.row.is_some_and(|row| is_reason(&input.rows[row].reason))
+    };
+    let Some(first) = rivals.first() else { return };
+    if !is_kept_from(*first, StoredReason::is_lower_priority) {
+        return;
+    }
+    let priority = draft.messages[*first].priority;
+    let refused = rivals.iter().position(|at| {
+        draft.messages[*at].priority == priority && is_kept_from(*at, StoredReason::is_frequency)
+    });
+    if let Some(place) = refused {
+        rivals[..=place].rotate_right(1);
     }
 }

@@ -80,6 +80,7 @@ impl<'c> Planner<'c> {
                 row: own_row,
                 placement: Placement::Ideal { spread_days: 0 },
                 date: ideal,
+                gave_way_on: None,
                 metadata: Some(metadata.into()),
             };
             self.place(&mut message, contact.id, exclusions, input.rows);

@@ -53,6 +53,8 @@ pub struct Message {
     pub placement: Placement,
     /// The date so far.
     pub date: Day,
+    /// The day that another campaign message, or follow-up, has, so that this one moved on from it.
+    pub gave_way_on: Option<Day>,
     /// `metadata`, for follow-ups.
     pub metadata: Option<Box<str>>,
 }

@@ -456,6 +456,7 @@ impl<'c> Planner<'c> {
             row: own_row,
             placement: Placement::Ideal { spread_days: 0 },
             date: candidate.ideal,
+            gave_way_on: None,
             metadata: None,
         };
         self.place(&mut message, contact.id, exclusions, input.rows);

@@ -51,6 +51,22 @@ impl FromStr for RuleLine {
 
     /// Reads a line such as `CA: birthday -30..+60`, as [`Rule::from_str`] reads the rule.
     fn from_str(text: &str) -> Result<Self, RuleError> {
+        Self::parse(text, 0)
+    }
+}
+
+impl RuleLine {
+    /// Reads a line whose rule will be used with so many days ahead of its windows.
+    ///
+    /// # Errors
+    /// If the text is not a state and a rule, or if the rule reaches too far with these days.
+    ///
+    /// ```
+    /// use curfew_engine::rule::RuleLine;
+    /// assert!(RuleLine::parse("CA: birthday -30..+60", 60).is_ok());
+    /// assert!(RuleLine::parse("CA: birthday -30..+60", 274).is_err());
+    /// ```
+    pub fn parse(text: &str, pre_window_days: u16) -> Result<Self, RuleError> {
         let mut reader = Reader { text, at: 0 };
         let (code, place) = reader.word();
         if code.is_empty() {
@@ -63,7 +79,7 @@ impl FromStr for RuleLine {
         if !reader.eat(':') {
             return Err(reader.unexpected("`:`", Some(format!("write `{state}: RULE`"))));
         }
-        Ok(Self { state, rule: reader.rule(0)? })
+        Ok(Self { state, rule: reader.rule(pre_window_days)? })
     }
 }
 

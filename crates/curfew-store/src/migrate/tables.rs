@@ -37,8 +37,9 @@ pub(crate) const EMAIL_SCHEDULES: TableSpec = TableSpec {
         ("contact_id", "INTEGER NOT NULL"),
         ("email_type", "TEXT NOT NULL"),
         ("scheduled_send_date", "TEXT NOT NULL"),
-        ("scheduled_send_time", "TEXT NOT NULL"),
-        ("status", "TEXT NOT NULL"),
+        // The defaults are those of the older application: other programs rely on them.
+        ("scheduled_send_time", "TEXT NOT NULL DEFAULT '08:30:00'"),
+        ("status", "TEXT NOT NULL DEFAULT 'scheduled'"),
         ("skip_reason", "TEXT"),
         ("priority", "INTEGER"),
         ("campaign_instance_id", "INTEGER"),

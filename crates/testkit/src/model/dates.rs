@@ -125,6 +125,17 @@ impl Dating<'_> {
                 m.event,
             )
         });
+        // Else a second run on the same day would give the day to the one that gave way in the first.
+        let (first, priority) = (self.messages[group[0]].origin, self.messages[group[0]].priority);
+        if first == Origin::KeptFromOutranked
+            && let Some(place) = group.iter().position(|&i| {
+                let m = &self.messages[i];
+                m.origin == Origin::KeptFromRefused && m.priority == priority
+            })
+        {
+            let refused = group.remove(place);
+            group.insert(0, refused);
+        }
         let has_day = self.committed_on(contact, date, sort);
         let kind_that_has_it = match has_day.first() {
             Some(row) => row.kind(),

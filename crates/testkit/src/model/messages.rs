@@ -50,7 +50,10 @@ pub(crate) struct Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     KeptFromPlanned,
-    KeptFromSkipped,
+    /// Its row was skipped for frequency.
+    KeptFromRefused,
+    /// Its row was skipped for lower priority.
+    KeptFromOutranked,
     New,
 }
 
@@ -544,8 +547,10 @@ impl<'a> World<'a> {
     ) -> Option<(Date, Origin)> {
         let origin = if row.is_planned() {
             Origin::KeptFromPlanned
-        } else if row.skipped_for(&[FREQUENCY, LOWER_PRIORITY]) {
-            Origin::KeptFromSkipped
+        } else if row.skipped_for(&[FREQUENCY]) {
+            Origin::KeptFromRefused
+        } else if row.skipped_for(&[LOWER_PRIORITY]) {
+            Origin::KeptFromOutranked
         } else {
             return None;
         };
