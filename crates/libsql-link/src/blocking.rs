@@ -24,10 +24,10 @@ pub struct Link {
 
 /// What the calls run on.
 #[derive(Debug)]
-struct Engine(Option<Runtime>);
+pub(crate) struct Engine(Option<Runtime>);
 
 impl Engine {
-    fn new() -> Result<Self, Error> {
+    pub(crate) fn new() -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("libsql-link")
@@ -40,7 +40,7 @@ impl Engine {
         Ok(Engine(Some(runtime)))
     }
 
-    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         match &self.0 {
             Some(runtime) => runtime.block_on(future),
             None => unreachable!("the runtime is taken in drop only"),

@@ -28,7 +28,7 @@ pub fn initialize() -> Result<(), Error> {
         // The first database of the libsql crate chooses the mode once more and initializes SQLite;
         // from then on, everybody may come first.
         #[expect(deprecated, reason = "its replacement is asynchronous")]
-        let initialized = || libsql::Database::open(":memory:").is_ok();
+        let initialized = || libsql::Database::open_in_memory().is_ok();
         code == ffi::SQLITE_OK && initialized()
     });
     if done {

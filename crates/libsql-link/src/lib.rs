@@ -7,6 +7,7 @@ mod initialize;
 mod link;
 mod local;
 mod location;
+pub mod offline;
 mod options;
 mod remote;
 mod repeat;

@@ -14,6 +14,7 @@ mod calendar;
 pub mod differential;
 pub mod jwt;
 pub mod model;
+pub mod offline_server;
 pub mod organization;
 
 pub mod periods;
