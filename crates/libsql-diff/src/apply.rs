@@ -319,7 +319,9 @@ impl Applying<'_> {
             TableEdit::Rebuild { old_name, .. } => old_name,
             _ => &table.name,
         };
-        self.check_count(name_before, "before applying", counts.before, removed)?;
+        // Unknown rows are reported only if none of the known ones tells more.
+        let unknown_rows =
+            self.check_count(name_before, "before applying", counts.before, removed).err();
         match &table.edit {
             TableEdit::AddColumns { statements, .. } => {
                 for statement in statements {
@@ -331,6 +333,9 @@ impl Applying<'_> {
         }
         if has_more {
             self.second_pass(diff.operations_from(start, Some(Box::new(table.clone()))), table)?;
+        }
+        if let Some(error) = unknown_rows {
+            return Err(error);
         }
         self.check_count(&table.name, "after applying", counts.after, 0)
     }

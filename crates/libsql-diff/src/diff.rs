@@ -249,7 +249,9 @@ fn compare(
             watch.section(&section)?;
         }
         let inserted = compare_section(a, b, &section, options, sink, watch.as_mut(), &mut meter)?;
-        if inserted && section.b.is_some_and(|table| table.autoincrement) {
+        // Carrying rows over is inserting too, even of none.
+        let is_filled = inserted || matches!(section.change.edit, TableEdit::Rebuild { .. });
+        if is_filled && section.b.is_some_and(|table| table.autoincrement) {
             moved_sequences.push(section.change.name.clone());
         }
     }

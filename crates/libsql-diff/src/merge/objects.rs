@@ -83,12 +83,19 @@ impl MergedObjects {
                 }
             }
         }
-        merged.drops.sort_by_key(|object| match object.kind {
-            ObjectKind::Trigger => 0,
-            ObjectKind::View => 1,
-            ObjectKind::Index => 2,
+        // Their order within a kind, which decides which trigger fires first; ours come after.
+        let place = |list: &[SchemaObject], object: &SchemaObject| {
+            list.iter().position(|other| other.name == object.name).unwrap_or(usize::MAX)
+        };
+        merged.drops.sort_by_key(|object| {
+            let kind = match object.kind {
+                ObjectKind::Trigger => 0,
+                ObjectKind::View => 1,
+                ObjectKind::Index => 2,
+            };
+            (kind, place(&theirs.drops, object))
         });
-        merged.creates.sort_by_key(|object| object.kind);
+        merged.creates.sort_by_key(|object| (object.kind, place(&theirs.creates, object)));
         let kept = theirs.sections.iter().flat_map(|section| &section.change.triggers);
         let kept = kept.filter(|trigger| {
             our_net.get(&trigger.name.to_ascii_lowercase()).is_none_or(|our| !our.is_changed())

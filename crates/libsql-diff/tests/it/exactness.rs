@@ -1,8 +1,10 @@
 //! One test for everything that a diff must get right.
 
-use libsql_diff::{EditKind, Operation, RowChange, Value};
+use libsql_diff::{EditKind, Operation, RowChange, Value, diff};
 
-use crate::support::{Folder, check, check_sql, operations};
+use crate::support::{
+    Folder, check, check_applying, check_json, check_script, check_sql, operations,
+};
 
 fn rows(diff: &libsql_diff::Diff) -> Vec<RowChange> {
     operations(diff)
@@ -670,18 +672,40 @@ fn settings_of_the_application() {
 
 #[test]
 fn values_of_megabytes() {
-    let diff = check_sql(
+    let folder = Folder::new();
+    let a = folder.create(
+        "a.db",
         "CREATE TABLE t(id INTEGER PRIMARY KEY, small, big);
          INSERT INTO t VALUES (1, 1, zeroblob(5000000)), (2, 2, hex(zeroblob(2500000))), (3, 3, 'x');
          CREATE TABLE w(k TEXT PRIMARY KEY, big) WITHOUT ROWID;
          INSERT INTO w VALUES (hex(zeroblob(3000)), zeroblob(100000)), ('b', zeroblob(5000000));",
+    );
+    let b = folder.copy(
+        &a,
+        "b.db",
         "UPDATE t SET small = 9 WHERE id = 1; UPDATE t SET big = big || 'x' WHERE id = 2;
          INSERT INTO t VALUES (4, 4, randomblob(5000000));
          UPDATE w SET big = CAST(zeroblob(99999) || 'y' AS BLOB) WHERE k <> 'b';",
     );
+    let diff = check_applying(&folder, &a, &b);
     assert_eq!(rows(&diff).len(), 4);
     // The big value that stays is not carried along.
     assert!(diff.size_bytes() < 16_000_000, "{}", diff.size_bytes());
+}
+
+#[test]
+fn values_of_megabytes_as_text() {
+    let folder = Folder::new();
+    let a = folder.create("a.db", "CREATE TABLE t(id INTEGER PRIMARY KEY, big);");
+    let b = folder.copy(
+        &a,
+        "b.db",
+        "INSERT INTO t VALUES (1, replace(hex(zeroblob(625000)), '00', 'a;''\n')), (2, randomblob(2500000));",
+    );
+    let diff = diff(&a, &b).unwrap();
+    assert!(diff.size_bytes() > 5_000_000);
+    check_script(&folder, &a, &b, &diff);
+    check_json(&diff);
 }
 
 #[test]

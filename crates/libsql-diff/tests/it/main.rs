@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod applying;
 mod exactness;
+mod generated;
 mod inputs;
 mod merge;
 mod support;
