@@ -46,6 +46,9 @@ CA: birthday -30..+60
 IL: birthday -0..+45 age 65..75 from 2026-01-01
 ```
 
+`curfew rules check FILE` checks such a list, in which `#` begins a comment, or a whole configuration
+(`.yaml`), and points at what is wrong. `curfew rules --config curfew.yaml` shows the rules in force.
+
 ## The default table
 
 | state | rules | source | remark | last checked |
