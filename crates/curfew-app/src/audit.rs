@@ -21,20 +21,23 @@ pub struct VerifyReport {
     pub entries: u64,
     /// Entries that another program made before the chain began; nothing vouches for them.
     pub unchained: u64,
+    /// The hash of the last entry, to be noted elsewhere; absent without entries.
+    pub last_hash: Option<String>,
     /// What is wrong, the first bad entry first.
     pub faults: Vec<String>,
 }
 
-/// Checks the whole history.
+/// Checks the whole history, and that it has the entry whose hash was noted elsewhere.
 ///
 /// # Errors
 /// If the database cannot be read. An edited history is the result, not an error.
-pub fn verify(database: &Path) -> Result<VerifyReport, Error> {
-    let found = history::verify(&Database::open(database, Access::ReadOnly)?)?;
+pub fn verify(database: &Path, noted: Option<&str>) -> Result<VerifyReport, Error> {
+    let found = history::verify(&Database::open(database, Access::ReadOnly)?, noted)?;
     Ok(VerifyReport {
         stands: found.faults.is_empty(),
         entries: found.entries,
         unchained: found.unchained,
+        last_hash: found.last_hash,
         faults: found.faults.iter().map(ToString::to_string).collect(),
     })
 }

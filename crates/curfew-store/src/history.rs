@@ -8,7 +8,7 @@
 //! feed, and the JSON array `[id, run_id, schedule_id, contact_id, what, why, old_values,
 //! recorded_at]` without blanks. Before the first entry stand 64 zeros.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use rusqlite::{Connection, OptionalExtension as _, Statement, params, types::ValueRef};
 
@@ -55,6 +55,9 @@ pub struct Head {
     /// Its hash.
     pub hash: String,
 }
+
+/// The beginning of what entries of migrations name in the place of a run.
+pub(crate) const MIGRATION_RUN: &str = "migration-";
 
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -162,6 +165,8 @@ pub struct Verification {
     pub entries: u64,
     /// Entries that another program made before the chain began; nothing vouches for them.
     pub unchained: u64,
+    /// The hash of the last entry.
+    pub last_hash: Option<String>,
     /// What is wrong, in the order of the entries. Empty: the history stands.
     pub faults: Vec<Fault>,
 }
@@ -179,6 +184,10 @@ pub enum Fault {
     Gap { before: i64 },
     /// A run ended with an entry that is not there, or not the same.
     EndOfRun { run_id: String, id: i64 },
+    /// An entry names a run that did not make it: one that is not on record, or had ended before.
+    Foreign { id: i64, run_id: String },
+    /// A hash that was noted elsewhere is not that of any entry.
+    Missing { hash: String },
     /// Nothing keeps entries from being edited any more: a trigger was removed.
     Unguarded { trigger: &'static str },
 }
@@ -192,6 +201,10 @@ impl fmt::Display for Fault {
             Self::EndOfRun { run_id, id } => {
                 write!(f, "run {run_id} ended with entry {id}, which is not there as it was")
             }
+            Self::Foreign { id, run_id } => {
+                write!(f, "entry {id} was not made by run {run_id}, which it names")
+            }
+            Self::Missing { hash } => write!(f, "no entry has the hash {hash}"),
             Self::Unguarded { trigger } => write!(f, "the trigger {trigger} was removed"),
         }
     }
@@ -202,24 +215,41 @@ pub(crate) const GUARDS: [(&str, &str); 2] =
     [("schedule_history_no_update", "UPDATE"), ("schedule_history_no_delete", "DELETE")];
 
 /// Checks every entry of the history against the chain of hashes, and the chain against the ends
-/// that the runs recorded.
+/// that the runs recorded and, if there is one, against the hash of an entry that was noted outside
+/// of the database.
 ///
 /// # Errors
 /// Only if the history cannot be read. That it was edited is the result, not an error. A database
 /// without the table has an empty history.
-pub fn verify(db: &Database) -> Result<Verification, StoreError> {
+pub fn verify(db: &Database, noted: Option<&str>) -> Result<Verification, StoreError> {
     let _snapshot = db.connection().is_autocommit().then(|| db.snapshot()).transpose()?;
-    verify_within(db.connection()).map_err(|error| db.fail("verify the history", error))
+    let missing = |found: &mut Verification| {
+        found.faults.extend(noted.map(|hash| Fault::Missing { hash: hash.to_owned() }));
+    };
+    let verified = verify_within(db.connection(), noted).map(|(mut found, is_noted)| {
+        if !is_noted {
+            missing(&mut found);
+        }
+        found
+    });
+    verified.map_err(|error| db.fail("verify the history", error))
 }
 
-fn verify_within(db: &Connection) -> rusqlite::Result<Verification> {
+/// Also says whether the noted hash is that of an entry.
+fn verify_within(db: &Connection, noted: Option<&str>) -> rusqlite::Result<(Verification, bool)> {
     let mut verification = Verification::default();
-    let Some(table) = Table::read(db, "schedule_history")? else { return Ok(verification) };
+    let mut is_noted = noted.is_none();
+    let Some(table) = Table::read(db, "schedule_history")? else {
+        return Ok((verification, is_noted));
+    };
     if table.column("hash").is_none() {
-        return Ok(verification);
+        return Ok((verification, is_noted));
     }
     let faults = &mut verification.faults;
     let mut ends = ends_of_runs(db)?;
+    // A run records its end with each batch.
+    let last_of_run: HashMap<String, i64> =
+        ends.iter().map(|(run_id, id, _)| (run_id.clone(), *id)).collect();
     let mut statement = db.prepare(
         "SELECT id, run_id, schedule_id, contact_id, what, why, old_values, recorded_at,
            previous_hash, hash FROM main.schedule_history ORDER BY id",
@@ -258,11 +288,17 @@ fn verify_within(db: &Connection) -> rusqlite::Result<Verification> {
             );
         if computed.is_none() || computed.as_deref() != hash {
             faults.push(Fault::Changed { id });
+        } else if let Some(run_id) = text(1).filter(|run_id| !run_id.starts_with(MIGRATION_RUN))
+            && last_of_run.get(run_id).is_none_or(|last| *last < id)
+        {
+            faults.push(Fault::Foreign { id, run_id: run_id.to_owned() });
         }
         let hash = hash.unwrap_or_default();
+        is_noted |= noted.is_some_and(|noted| noted.eq_ignore_ascii_case(hash));
         ends.retain(|(_, end_id, end_hash)| *end_id != id || end_hash != hash);
         last = Some((id, hash.to_owned()));
     }
+    verification.last_hash = last.map(|(_, hash)| hash);
     faults.extend(ends.into_iter().map(|(run_id, id, _)| Fault::EndOfRun { run_id, id }));
     let mut guard = db.prepare(
         "SELECT 1 FROM main.sqlite_schema
@@ -273,7 +309,7 @@ fn verify_within(db: &Connection) -> rusqlite::Result<Verification> {
             faults.push(Fault::Unguarded { trigger });
         }
     }
-    Ok(verification)
+    Ok((verification, is_noted))
 }
 
 /// Run, entry and hash, as the runs recorded them.

@@ -141,7 +141,7 @@ Examples:
   curfew audit verify --db agency.db
   curfew audit show --db agency.db --contact 4711
   curfew audit show --db agency.db --from 2026-11-01 --to 2026-11-30 --csv > november.csv
-  curfew audit plan --db agency.db --as-of 2026-11-15
+  curfew audit show --db agency.db --as-of 2026-11-15
 
 Exit code 1: `audit verify` found that the record was edited.")]
     Audit(AuditArgs),
@@ -413,26 +413,16 @@ pub(crate) enum AuditCommand {
         /// The database.
         #[arg(long, value_name = "FILE")]
         db: PathBuf,
+        /// The hash of an entry that was noted elsewhere; the record must have it.
+        #[arg(long, value_name = "HASH")]
+        expect: Option<String>,
         /// Print the result as JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Show which rows were changed or deleted, when, by which run and why, and what they were.
+    /// Show which rows were changed or deleted, when, by which run and why, and what they were; with
+    /// --as-of the plan as it stood.
     Show(AuditShowArgs),
-    /// Show the plan as it stood at the end of a day.
-    Plan {
-        /// The database.
-        #[arg(long, value_name = "FILE")]
-        db: PathBuf,
-        /// The day, YYYY-MM-DD.
-        #[arg(long, value_name = "DATE", value_parser = parse_date)]
-        as_of: Date,
-        /// Only one contact's plan.
-        #[arg(long, value_name = "ID")]
-        contact: Option<i64>,
-        #[command(flatten)]
-        form: Form,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -452,6 +442,9 @@ pub(crate) struct AuditShowArgs {
     /// Only changes of this day and earlier ones, YYYY-MM-DD.
     #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub(crate) to: Option<Date>,
+    /// Show the plan as it stood at the end of this day, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = parse_date, conflicts_with_all = ["run", "from", "to"])]
+    pub(crate) as_of: Option<Date>,
     #[command(flatten)]
     pub(crate) form: Form,
 }

@@ -348,7 +348,7 @@ fn the_plan_of_an_earlier_day_is_shown_as_it_stood() {
         runs[0]
     ));
     let plan = |day: &str| {
-        let rows = office.json(&format!("audit plan --db agency.db --contact 2 --as-of {day}"));
+        let rows = office.json(&format!("audit show --db agency.db --contact 2 --as-of {day}"));
         let text = |row: &Json, name: &str| row[name].as_str().unwrap().to_owned();
         let rows = rows.as_array().unwrap().iter().map(|row| {
             (text(row, "email_type"), text(row, "scheduled_send_date"), text(row, "status"))
@@ -360,9 +360,9 @@ fn the_plan_of_an_earlier_day_is_shown_as_it_stood() {
     assert!(plan("2026-11-20").contains(&due("pre-scheduled")));
     assert_eq!(plan("2026-12-04"), plan("2026-11-20"));
     assert!(!plan("2026-12-05").contains(&due("pre-scheduled")));
-    let table = office.succeeds("audit plan --db agency.db --as-of 2026-11-20");
+    let table = office.succeeds("audit show --db agency.db --as-of 2026-11-20");
     assert!(table.contains("effective_date  2026-12-02  pre-scheduled"), "{table}");
-    let csv = office.succeeds("audit plan --db agency.db --as-of 2026-11-20 --csv");
+    let csv = office.succeeds("audit show --db agency.db --as-of 2026-11-20 --csv");
     assert!(csv.starts_with("schedule_id,contact_id,email_type,"), "{csv}");
 }
 

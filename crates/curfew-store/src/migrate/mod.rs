@@ -223,7 +223,7 @@ fn apply(
     let transaction = rusqlite::Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     before(db)?;
     db.execute_batch(CREATE_MIGRATIONS)?;
-    let run_id = format!("migration-{number}");
+    let run_id = format!("{}{number}", history::MIGRATION_RUN);
     let mut done = Vec::new();
     for round in 0.. {
         let todos = (migration.todos)(db)?;

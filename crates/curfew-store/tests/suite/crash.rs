@@ -91,7 +91,7 @@ fn a_writer_that_is_killed_leaves_whole_batches_and_their_history() {
             let expired = "SELECT count(*), max(id) FROM email_schedules WHERE status = 'skipped'";
             let expected = if done == 0 { "0|".to_owned() } else { format!("{done}|{done}") };
             assert_eq!(query(&db, expired), [expected]);
-            let verification = history::verify(&db).unwrap();
+            let verification = history::verify(&db, None).unwrap();
             assert_eq!(verification.entries, done.unsigned_abs());
             assert!(verification.faults.is_empty());
 
@@ -100,7 +100,7 @@ fn a_writer_that_is_killed_leaves_whole_batches_and_their_history() {
             start(&db, "r2");
             expire(&db, "r2", done + 1, |_| {});
             assert_eq!(query(&db, expired), [format!("{ROWS}|{ROWS}")]);
-            let verification = history::verify(&db).unwrap();
+            let verification = history::verify(&db, None).unwrap();
             assert_eq!((verification.entries, verification.faults.len()), (600, 0));
         }
     }
@@ -133,7 +133,7 @@ fn without_space_a_batch_is_lost_and_nothing_else() {
 
         query(&db, "PRAGMA max_page_count = 1000000");
         expire(&db, "r1", 2, |_| {});
-        let verification = history::verify(&db).unwrap();
+        let verification = history::verify(&db, None).unwrap();
         assert_eq!((verification.entries, verification.faults.len()), (600, 0));
     }
 }

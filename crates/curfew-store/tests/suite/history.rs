@@ -40,14 +40,14 @@ fn faults(tampering: &str) -> Vec<String> {
             triggers.replace("; END", "; END;")
         ))
         .unwrap();
-    history::verify(&db).unwrap().faults.iter().map(ToString::to_string).collect()
+    history::verify(&db, None).unwrap().faults.iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn an_untouched_history_stands() {
     let folder = Folder::new();
     let db = recorded(&folder);
-    let verification = history::verify(&db).unwrap();
+    let verification = history::verify(&db, None).unwrap();
     assert_eq!((verification.entries, verification.unchained), (4, 0));
     assert!(verification.faults.is_empty());
     assert!(faults("SELECT 1").is_empty());
@@ -142,14 +142,114 @@ fn every_removal_is_found() {
 }
 
 #[test]
+fn entries_in_another_order_are_found() {
+    // Two entries exchange everything but their ids.
+    let columns = "run_id, schedule_id, contact_id, what, why, old_values, recorded_at";
+    let exchanged = |columns: &str| {
+        let taken = |id: i64| format!("(SELECT {columns} FROM was WHERE id = {id})");
+        faults(&format!(
+            "CREATE TEMP TABLE was AS SELECT * FROM schedule_history;
+             UPDATE schedule_history SET ({columns}) = {} WHERE id = 2;
+             UPDATE schedule_history SET ({columns}) = {} WHERE id = 3",
+            taken(3),
+            taken(2)
+        ))
+    };
+    let changed =
+        ["entry 2 was changed after it was recorded", "entry 3 was changed after it was recorded"];
+    assert_eq!(exchanged(columns), changed);
+    // And their hashes.
+    assert_eq!(
+        exchanged(&format!("{columns}, previous_hash, hash")),
+        [
+            "entry 2 does not follow the entry before it",
+            "entry 2 was changed after it was recorded",
+            "entry 3 does not follow the entry before it",
+            "entry 3 was changed after it was recorded",
+            "entry 4 does not follow the entry before it",
+            "run r1 ended with entry 2, which is not there as it was",
+        ]
+    );
+}
+
+#[test]
+fn every_insertion_is_found() {
+    let insert = |id: &str| {
+        faults(&format!(
+            "UPDATE schedule_history SET id = id + 100 WHERE id >= {id};
+             INSERT INTO schedule_history SELECT {id}, run_id, schedule_id, contact_id, what, why,
+               old_values, recorded_at, previous_hash, hash FROM schedule_history WHERE id = 1;
+             UPDATE schedule_history SET id = id - 99 WHERE id > 100"
+        ))
+    };
+    for id in ["2", "3", "4"] {
+        assert!(insert(id).len() >= 3, "{:?}", insert(id));
+    }
+}
+
+#[test]
+fn an_entry_added_at_the_end_is_found_even_with_a_right_hash() {
+    let folder = Folder::new();
+    let db = recorded(&folder);
+    let add = |run_id: &str| {
+        let previous = query(&db, "SELECT max(id) || '|' || hash FROM schedule_history");
+        let (id, hash) = previous[0].split_once('|').unwrap();
+        let id = id.parse::<i64>().unwrap() + 1;
+        let fields = (id, run_id, 1, 1, "updated", "never", "{}", NOW);
+        let text = serde_json::to_string(&fields).unwrap();
+        let new = blake3::hash(format!("{hash}\n{text}").as_bytes()).to_hex().to_string();
+        db.connection()
+            .execute(
+                "INSERT INTO schedule_history VALUES (?1, ?2, 1, 1, 'updated', 'never', '{}', ?3, ?4, ?5)",
+                (id, run_id, NOW, hash, &new),
+            )
+            .unwrap();
+        new
+    };
+    add("r2");
+    add("nobody");
+    let found = history::verify(&db, None).unwrap();
+    let faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        faults,
+        [
+            "entry 5 was not made by run r2, which it names",
+            "entry 6 was not made by run nobody, which it names"
+        ]
+    );
+}
+
+#[test]
+fn a_hash_noted_elsewhere_must_be_there() {
+    let folder = Folder::new();
+    let db = recorded(&folder);
+    let noted = history::verify(&db, None).unwrap().last_hash.unwrap();
+    assert!(history::verify(&db, Some(&noted)).unwrap().faults.is_empty());
+    assert!(history::verify(&db, Some(&noted.to_uppercase())).unwrap().faults.is_empty());
+    // Who removes the runs along with the end of the history is found by it alone.
+    db.connection()
+        .execute_batch(
+            "DROP TRIGGER schedule_history_no_delete;
+             DELETE FROM schedule_history WHERE id > 2;
+             DELETE FROM scheduler_checkpoints WHERE run_id = 'r2';
+             CREATE TRIGGER schedule_history_no_delete BEFORE DELETE ON schedule_history
+               BEGIN SELECT raise(abort, 'no'); END;",
+        )
+        .unwrap();
+    assert!(history::verify(&db, None).unwrap().faults.is_empty());
+    let faults = history::verify(&db, Some(&noted)).unwrap().faults;
+    assert_eq!(faults, [Fault::Missing { hash: noted }]);
+}
+
+#[test]
 fn a_history_without_its_guards_is_reported() {
     let folder = Folder::new();
     let mut db = recorded(&folder);
     db.connection().execute_batch("DROP TRIGGER schedule_history_no_delete").unwrap();
     let trigger = "schedule_history_no_delete";
-    assert_eq!(history::verify(&db).unwrap().faults, [Fault::Unguarded { trigger }]);
+    assert_eq!(history::verify(&db, None).unwrap().faults, [Fault::Unguarded { trigger }]);
     assert!(!db.migrate(NOW).unwrap().is_empty());
-    assert!(history::verify(&db).unwrap().faults.is_empty());
+    assert!(history::verify(&db, None).unwrap().faults.is_empty());
 }
 
 #[test]
@@ -178,8 +278,8 @@ fn a_hash_is_made_as_documented() {
 fn a_database_without_a_history_has_nothing_to_verify() {
     let folder = Folder::new();
     let db = read_write(&folder.file(CONTACTS));
-    assert_eq!(history::verify(&db).unwrap(), history::Verification::default());
+    assert_eq!(history::verify(&db, None).unwrap(), history::Verification::default());
     let sql = "CREATE TABLE schedule_history (id INTEGER PRIMARY KEY, note)";
     db.connection().execute_batch(sql).unwrap();
-    assert_eq!(history::verify(&db).unwrap(), history::Verification::default());
+    assert_eq!(history::verify(&db, None).unwrap(), history::Verification::default());
 }

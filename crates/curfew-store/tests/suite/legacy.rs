@@ -100,6 +100,6 @@ fn committed_rows_of_10000_contacts_stay_as_they_are_through_migration_and_writi
     assert_eq!((written.rows(), written.overtaken), (10_000, 20_000));
     drop(writer);
     assert_eq!(committed(&db), before);
-    let verification = history::verify(&db).unwrap();
+    let verification = history::verify(&db, None).unwrap();
     assert_eq!((verification.entries, verification.faults), (11_000, vec![]));
 }

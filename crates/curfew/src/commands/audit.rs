@@ -14,8 +14,8 @@ use crate::{
 
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Ending> {
     match &args.command {
-        AuditCommand::Verify { db, json } => {
-            let report = audit::verify(db)?;
+        AuditCommand::Verify { db, expect, json } => {
+            let report = audit::verify(db, expect.as_deref())?;
             if *json {
                 output::print_json(&report)?;
             } else {
@@ -23,17 +23,10 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Ending> {
             }
             return Ok(if report.stands { Ending::Done } else { Ending::NeedsAttention });
         }
-        AuditCommand::Show(args) => show(args)?,
-        AuditCommand::Plan { db, as_of, contact, form } => {
-            let rows = audit::plan_as_of(db, *as_of, *contact)?;
-            if form.json {
-                output::print_json(&rows)?;
-            } else if form.csv {
-                csv(&rows)?;
-            } else {
-                output::print(&plan_text(&rows, form))?;
-            }
-        }
+        AuditCommand::Show(args) => match args.as_of {
+            Some(day) => show_plan(args, day)?,
+            None => show(args)?,
+        },
     }
     Ok(Ending::Done)
 }
@@ -44,6 +37,9 @@ fn verdict(report: &VerifyReport) -> Result<String, std::fmt::Error> {
     let entries = count(report.entries);
     if report.stands {
         writeln!(out, "The record stands: {entries} entries, none edited")?;
+        if let Some(hash) = &report.last_hash {
+            writeln!(out, "Last hash: {hash}")?;
+        }
     } else {
         writeln!(out, "The record was edited ({entries} entries checked)")?;
     }
@@ -58,6 +54,17 @@ fn verdict(report: &VerifyReport) -> Result<String, std::fmt::Error> {
         )?;
     }
     Ok(out)
+}
+
+fn show_plan(args: &AuditShowArgs, day: jiff::civil::Date) -> anyhow::Result<()> {
+    let rows = audit::plan_as_of(&args.db, day, args.contact)?;
+    if args.form.json {
+        output::print_json(&rows)
+    } else if args.form.csv {
+        csv(&rows)
+    } else {
+        output::print(&plan_text(&rows, &args.form))
+    }
 }
 
 fn show(args: &AuditShowArgs) -> anyhow::Result<()> {
