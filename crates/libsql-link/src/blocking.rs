@@ -89,6 +89,11 @@ impl Link {
         self.engine.wait(self.link.batch_repeatable(statements))
     }
 
+    /// See [`crate::Link::batch_without_foreign_keys`].
+    pub fn batch_without_foreign_keys(&self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
+        self.engine.wait(self.link.batch_without_foreign_keys(statements))
+    }
+
     /// See [`crate::Link::read_transaction`].
     pub fn read_transaction(&self) -> Result<Snapshot, Error> {
         let snapshot = self.engine.wait(self.link.read_transaction())?;

@@ -104,6 +104,20 @@ impl Link {
         }
     }
 
+    /// As [`batch`](Link::batch), while no foreign key is enforced and no cascade runs: for changes
+    /// that hold already what the cascades did elsewhere. Whether references lead somewhere
+    /// afterwards is the caller's to check, within the batch.
+    pub async fn batch_without_foreign_keys(
+        &self,
+        statements: &[Statement],
+    ) -> Result<Vec<Rows>, Error> {
+        match &self.engine {
+            Engine::Local(local) => local.batch_without_foreign_keys(statements).await,
+            Engine::Remote(remote) => remote.batch_without_foreign_keys(statements).await,
+            Engine::Replica(replica) => replica.batch_without_foreign_keys(statements).await,
+        }
+    }
+
     /// One state of the database, the one at this moment, for as many queries as are made on it.
     ///
     /// A server ends it when no query comes for 10 s; the next one then fails with

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, InterruptHandle, OpenFlags, ToSql};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -58,6 +59,13 @@ impl Local {
 
     pub(crate) async fn batch(&self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
         self.run("batch", statements, Around::Transaction).await
+    }
+
+    pub(crate) async fn batch_without_foreign_keys(
+        &self,
+        statements: &[Statement],
+    ) -> Result<Vec<Rows>, Error> {
+        self.run("batch", statements, Around::TransactionWithoutForeignKeys).await
     }
 
     /// A second connection, within a transaction that reads.
@@ -152,6 +160,7 @@ async fn connect(path: PathBuf, subject: Arc<str>, options: Options) -> Result<L
 enum Around {
     Nothing,
     Transaction,
+    TransactionWithoutForeignKeys,
 }
 
 const INTERRUPT_EVERY: Duration = Duration::from_millis(10);
@@ -196,6 +205,27 @@ impl Drop for Running {
     }
 }
 
+/// Foreign keys off, until it is dropped.
+struct Unenforced<'c> {
+    connection: &'c Connection,
+    before: bool,
+}
+
+impl<'c> Unenforced<'c> {
+    fn begin(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let before = connection.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
+        Ok(Unenforced { connection, before })
+    }
+}
+
+impl Drop for Unenforced<'_> {
+    fn drop(&mut self) {
+        // Fails only on a connection that can no longer be used.
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, self.before);
+    }
+}
+
 fn all(
     connection: &OwnedMutexGuard<Connection>,
     statements: &[Statement],
@@ -207,11 +237,19 @@ fn all(
     // Waiting for a lock cannot be interrupted, so it must not last longer than the call.
     let rest = deadline.at.saturating_duration_since(Instant::now());
     connection.busy_timeout(rest.min(Duration::from_hours(1))).map_err(failed)?;
-    if around == Around::Transaction {
+    // Restored when the batch is over; within a transaction it could not be changed.
+    let _enforced = match around {
+        Around::TransactionWithoutForeignKeys => {
+            Some(Unenforced::begin(connection).map_err(failed)?)
+        }
+        _ => None,
+    };
+    let in_transaction = around != Around::Nothing;
+    if in_transaction {
         connection.execute("BEGIN IMMEDIATE", []).map_err(failed)?;
     }
     let mut result = statements.iter().map(|one| run_one(connection, one, subject)).collect();
-    if around == Around::Transaction {
+    if in_transaction {
         if let Ok(answers) = result {
             result = connection.execute("COMMIT", []).map(|_| answers).map_err(failed);
         }

@@ -80,6 +80,22 @@ impl Remote {
         repeat(&self.options, call, repeatable, attempt).await
     }
 
+    /// Turns foreign keys off on the stream that carries the batch, which ends with it.
+    pub(crate) async fn batch_without_foreign_keys(
+        &self,
+        statements: &[Statement],
+    ) -> Result<Vec<Rows>, Error> {
+        let call = self.call("batch", true);
+        let attempt = |deadline| async move {
+            let off = Request::Execute { stmt: Stmt::new("PRAGMA foreign_keys = OFF", &[]) };
+            let batch = Batch::transaction("BEGIN IMMEDIATE", statements);
+            let requests = vec![off, Request::Batch { batch }, Request::Close];
+            let [_, result] = Stream::new(self).ask(requests, call, deadline).await?;
+            steps(result, statements.len(), call)
+        };
+        repeat(&self.options, call, false, attempt).await
+    }
+
     pub(crate) async fn snapshot(&self) -> Result<RemoteSnapshot, Error> {
         let call = self.call("begin a snapshot", false);
         repeat(&self.options, call, false, |deadline| async move {

@@ -188,6 +188,15 @@ impl Replica {
         Ok(rows)
     }
 
+    pub(crate) async fn batch_without_foreign_keys(
+        &self,
+        statements: &[Statement],
+    ) -> Result<Vec<Rows>, Error> {
+        let rows = self.inner.remote.batch_without_foreign_keys(statements).await?;
+        self.after_write().await;
+        Ok(rows)
+    }
+
     pub(crate) async fn snapshot(&self) -> Result<LocalSnapshot, Error> {
         self.before_read().await?;
         self.inner.local().await?.snapshot().await

@@ -1,0 +1,266 @@
+//! Sending a diff to a server: staged in chunks, applied in one short transaction, exactly once.
+//!
+//! Every push has an identity of its own. Its chunks can be sent any number of times; the
+//! transaction that applies them writes the identity into a table of the server, where it is unique,
+//! and so succeeds once at most. Whoever does not hear the answer looks there.
+
+mod cell;
+mod chunks;
+pub(crate) mod schema;
+mod script;
+mod survey;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use libsql_diff::Diff;
+use libsql_link::blocking::Link;
+use libsql_link::{Error as LinkError, Statement, Value};
+
+use crate::error::{Error, Result};
+use crate::progress::{Progress, Step};
+use chunks::Chunk;
+pub(crate) use chunks::ENCODING;
+use schema::{Misfit, SCHEMA_SQL, Schema};
+use script::{Plan, ROW_CHECK, SIGN, Staged, script};
+pub(crate) use script::{listed, literal, quoted};
+use survey::survey;
+
+/// One row for each push that was carried out or given up: kept [`KEPT_DAYS`] days.
+pub(crate) const MARKER: &str = "\"_turso_sync_push\"";
+/// What is sent before it is applied.
+pub(crate) const STAGE: &str = "\"_turso_sync_stage\"";
+/// How long markers, and chunks of clients that never came back, are kept.
+const KEPT_DAYS: u32 = 7;
+
+/// Diffs of at most so many bytes are sent together with the transaction that applies them.
+const INLINE_BYTES_MAX: u64 = 512 << 10;
+/// How often the transaction is sent.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// How a push ended, if it did not fail.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Applied,
+    /// The server's database is not as expected; nothing was applied.
+    Conflict(Reason),
+}
+
+/// Why nothing was applied.
+#[derive(Debug)]
+pub(crate) enum Reason {
+    /// A row to change or delete holds other values, or is gone; or a constraint forbids a change.
+    Rows(String),
+    /// Definitions are others.
+    Definitions(Vec<Misfit>),
+}
+
+/// A push, begun now or earlier.
+pub(crate) struct Push<'p> {
+    pub(crate) link: &'p Link,
+    pub(crate) url: &'p str,
+    pub(crate) id: &'p str,
+    pub(crate) client: &'p str,
+    pub(crate) diff: &'p Diff,
+    /// The file that the diff begins at.
+    pub(crate) base: &'p Path,
+    pub(crate) progress: &'p dyn Progress,
+}
+
+/// What the server says about a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Unknown,
+    Applied,
+    Abandoned,
+}
+
+/// What became of a push.
+pub(crate) fn fate(link: &Link, url: &str, id: &str) -> Result<Fate> {
+    let exists = "SELECT count(*) FROM sqlite_schema WHERE name = '_turso_sync_push'";
+    let exists = link.query(exists, &[])?;
+    match exists.single().and_then(Value::as_integer) {
+        Some(0) => return Ok(Fate::Unknown),
+        Some(1) => {}
+        _ => return Err(inconsistent(url, "it cannot count")),
+    }
+    let rows = link.query(&format!("SELECT state FROM {MARKER} WHERE id = '{id}'"), &[])?;
+    match rows.single().and_then(Value::as_text) {
+        Some("applied") => Ok(Fate::Applied),
+        Some("abandoned") => Ok(Fate::Abandoned),
+        None if rows.is_empty() => Ok(Fate::Unknown),
+        _ => Err(inconsistent(url, "a push has no proper state")),
+    }
+}
+
+/// Gives a push up for good; whatever of it is still on its way does nothing any more. Says what
+/// became of it, for the server may have carried it out by now.
+pub(crate) fn abandon(link: &Link, url: &str, id: &str, client: &str) -> Result<Fate> {
+    link.batch_repeatable(&script::abandon(id, client))?;
+    fate(link, url, id)
+}
+
+/// The schema of a server, as text and read.
+pub(crate) fn server_schema(link: &Link, url: &str) -> Result<(String, Schema)> {
+    let rows = link.query(SCHEMA_SQL, &[])?;
+    let text = rows.single().and_then(Value::as_text);
+    let text = text.ok_or_else(|| inconsistent(url, "it has no schema"))?;
+    let schema = Schema::parse(text).ok_or_else(|| inconsistent(url, "its schema is none"))?;
+    Ok((text.to_owned(), schema))
+}
+
+pub(crate) fn inconsistent(url: &str, what: &str) -> Error {
+    Error::Inconsistent { url: url.to_owned(), what: what.to_owned() }
+}
+
+impl Push<'_> {
+    /// Sends what the server does not have yet and has it applied.
+    ///
+    /// After an error that [`Error::is_transient`], the same push can be run again.
+    pub(crate) fn run(&self) -> Result<Outcome> {
+        self.progress.step(Step::Asking);
+        let base = Schema::of_file(self.base)?;
+        let mut survey = survey(self.diff)?;
+        let mut allows_dangling = false;
+        let mut checks_references = true;
+        // Where an attempt before this one may have got to, nothing is known.
+        let mut may_be_applied = true;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            if may_be_applied {
+                match fate(self.link, self.url, self.id)? {
+                    Fate::Applied => return Ok(Outcome::Applied),
+                    Fate::Abandoned => {
+                        return Err(inconsistent(self.url, "the push was given up meanwhile"));
+                    }
+                    Fate::Unknown => {}
+                }
+            }
+            let (schema_text, schema) = server_schema(self.link, self.url)?;
+            let misfits = schema.misfits(&base, self.diff)?;
+            if !misfits.is_empty() {
+                return Ok(Outcome::Conflict(Reason::Definitions(misfits)));
+            }
+            let (mut statements, staged) = self.stage(&mut survey)?;
+            self.progress.step(Step::Applying);
+            statements.append(&mut script(&Plan {
+                diff: self.diff,
+                survey: &survey,
+                push: self.id,
+                client: self.client,
+                staged,
+                schema_text: &schema_text,
+                schema: &schema,
+                allows_dangling,
+                checks_references,
+            })?);
+            let Err(error) = self.link.batch_without_foreign_keys(&statements) else {
+                return Ok(Outcome::Applied);
+            };
+            may_be_applied = error.may_have_been_applied();
+            let is_last = attempt >= ATTEMPTS_MAX;
+            let says = error.to_string();
+            let check = says.split_once(SIGN).map(|(_, rest)| {
+                rest.split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default()
+            });
+            match (&error, check) {
+                (LinkError::Constraint { .. }, Some(ROW_CHECK | "count")) => {
+                    let what = "a row to change or delete is not there as expected".to_owned();
+                    return Ok(Outcome::Conflict(Reason::Rows(what)));
+                }
+                (LinkError::Constraint { .. }, Some("setting")) => {
+                    let what = "user_version is another one".to_owned();
+                    return Ok(Outcome::Conflict(Reason::Rows(what)));
+                }
+                (LinkError::Constraint { .. }, Some("references")) => {
+                    if allows_dangling {
+                        let what = "rows would refer to rows that are not there".to_owned();
+                        return Ok(Outcome::Conflict(Reason::Rows(what)));
+                    }
+                    allows_dangling = true;
+                }
+                // Somebody changed the schema, or cleared the stage, since it was looked at.
+                (LinkError::Constraint { .. }, Some("schema" | "stage")) if !is_last => {}
+                (LinkError::Constraint { reason, .. }, None) => {
+                    if reason.contains("_turso_sync_push") {
+                        may_be_applied = true;
+                    } else {
+                        return Ok(Outcome::Conflict(Reason::Rows(reason.clone())));
+                    }
+                }
+                _ if says.contains("foreign key mismatch") && checks_references => {
+                    checks_references = false;
+                }
+                _ if !is_last && (may_be_applied || error.is_transient()) => {}
+                _ if may_be_applied => {
+                    return match fate(self.link, self.url, self.id) {
+                        Ok(Fate::Applied) => Ok(Outcome::Applied),
+                        _ => Err(Error::Undecided { url: self.url.to_owned(), reason: says }),
+                    };
+                }
+                _ => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Sends the chunks that are missing there. Small ones come back as statements, to be sent
+    /// with the transaction.
+    fn stage(&self, survey: &mut survey::Survey) -> Result<(Vec<Statement>, Staged)> {
+        self.progress.step(Step::Staging);
+        let mut staged = Staged::default();
+        let mut statements = Vec::new();
+        let is_small = self.diff.size_bytes() <= INLINE_BYTES_MAX;
+        if is_small {
+            statements.extend(script::bookkeeping());
+        } else {
+            self.link.batch_repeatable(&script::bookkeeping())?;
+        }
+        let present = if is_small { HashMap::new() } else { self.present()? };
+        let mut sent = (0, 0);
+        let progress = self.progress;
+        let mut last = String::new();
+        let mut table_now = |table: &str, _: u64| {
+            if last != table {
+                table.clone_into(&mut last);
+                progress.advance(table, 0, 0);
+            }
+        };
+        chunks::chunks(self.diff, survey, &mut table_now, &mut |chunk: Chunk| {
+            staged.chunks += 1;
+            staged.bytes += chunk.length();
+            if present.get(&(chunk.group, chunk.number)) == Some(&chunk.length()) {
+                return Ok(());
+            }
+            sent = (sent.0 + 1, sent.1 + chunk.length());
+            let statement = script::stage(self.id, chunk);
+            if is_small {
+                statements.push(statement);
+            } else {
+                self.link.batch_repeatable(&[statement])?;
+                self.progress.advance("", sent.0, sent.1);
+            }
+            Ok(())
+        })?;
+        Ok((statements, staged))
+    }
+
+    /// What is staged already, with the lengths.
+    fn present(&self) -> Result<HashMap<(u64, u64), u64>> {
+        let sql = format!(
+            "SELECT grp, chunk, CASE WHEN typeof(body) IN ('text', 'blob') \
+             THEN octet_length(body) ELSE 0 END FROM {STAGE} WHERE push = '{}'",
+            self.id
+        );
+        let rows = self.link.query(&sql, &[])?;
+        let number = |value: &Value| value.as_integer().and_then(|value| u64::try_from(value).ok());
+        rows.rows
+            .iter()
+            .map(|row| match &row[..] {
+                [group, chunk, length] => Some(((number(group)?, number(chunk)?), number(length)?)),
+                _ => None,
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(|| inconsistent(self.url, "its stage cannot be read"))
+    }
+}

@@ -1,0 +1,135 @@
+//! The beginning: a base and a working file from what the server has.
+
+use std::path::Path;
+
+use libsql_diff::MergePolicy;
+use rusqlite::Connection;
+
+use super::pull::restore;
+use super::{Remote, carry_application_id, compare, open_working};
+use crate::error::{Error, Result};
+use crate::progress::{Progress, watch};
+use crate::report::{CONFLICTS_LISTED_MAX, Changes, Conflict, InitReport};
+use crate::state::{Folder, State, now, remove_database};
+
+/// What to do with a working file that is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Keep it if the server is empty: all of it is then pushed. Else [`Error::BothExist`].
+    #[default]
+    KeepIfRemoteIsEmpty,
+    /// Bring it together with what the server has: what only one of them has stays, what both have
+    /// alike is one. What both have differently is settled so.
+    Merge(MergePolicy),
+}
+
+/// Begins to sync `file` with a server.
+///
+/// Without a file, the server's content is fetched into it. It may be repeated after a failure.
+///
+/// # Errors
+/// [`Error::NoUrl`], [`Error::AlreadyInitialized`], [`Error::BothExist`]; and when the server
+/// cannot be reached, refuses, or contradicts itself.
+pub fn init(
+    file: &Path,
+    remote: &Remote,
+    existing: Existing,
+    progress: &dyn Progress,
+) -> Result<InitReport> {
+    let url = remote.url.as_ref().ok_or(Error::NoUrl)?;
+    let folder = Folder::of(file);
+    let had_folder = folder.path().exists();
+    folder.create()?;
+    let lock = folder.lock()?;
+    if folder.is_initialized() {
+        return Err(Error::AlreadyInitialized {
+            file: file.to_owned(),
+            folder: folder.path().to_owned(),
+            url: folder.state()?.url,
+        });
+    }
+    let outcome = begin(&folder, remote, url.base(), existing, progress);
+    let is_done =
+        outcome.as_ref().is_ok_and(|report| report.conflicts_count == 0) || folder.is_initialized();
+    if !is_done && !had_folder {
+        drop(lock);
+        // Nothing in it means anything yet.
+        let _ = std::fs::remove_dir_all(folder.path());
+    }
+    outcome
+}
+
+fn begin(
+    folder: &Folder,
+    remote: &Remote,
+    url: String,
+    existing: Existing,
+    progress: &dyn Progress,
+) -> Result<InitReport> {
+    let address = remote.url.as_ref().ok_or(Error::NoUrl)?;
+    let link = remote.open(address)?;
+    let (incoming, file) = (folder.incoming(), folder.file());
+    let fetched = crate::pull::fetch(&link, &url, &incoming, progress)?;
+    let mut report = InitReport {
+        url: url.clone(),
+        tables: fetched.tables,
+        rows: fetched.rows,
+        bytes: fetched.bytes,
+        kept_file: file.exists(),
+        local: Changes::default(),
+        conflicts_count: 0,
+        conflicts: Vec::new(),
+    };
+    let mut state = State::new(url.clone());
+    state.pulled_at = Some(now());
+    if !file.exists() {
+        folder.replace_base(&incoming)?;
+        // From here on, a pull brings the file back that is not there yet.
+        folder.save_state(&state)?;
+        restore(folder, &folder.base())?;
+        return Ok(report);
+    }
+    carry_application_id(file, &incoming)?;
+    let is_empty = fetched.tables == 0;
+    if !is_empty {
+        let Existing::Merge(policy) = existing else {
+            remove_database(&incoming)?;
+            return Err(Error::BothExist { file: file.to_owned(), url });
+        };
+        // Nothing is known of a common past: everything was added by either side.
+        let nothing = folder.path().join("nothing.db");
+        create_empty(&nothing, file)?;
+        let ours = compare(&nothing, file, progress)?;
+        let theirs = compare(&nothing, &incoming, progress)?;
+        remove_database(&nothing)?;
+        let merge = libsql_diff::merge(&ours, &theirs, policy)?;
+        report.conflicts_count = merge.conflicts_count;
+        report.conflicts =
+            merge.conflicts.iter().take(CONFLICTS_LISTED_MAX).map(Conflict::of).collect();
+        let Some(diff) = merge.diff else {
+            remove_database(&incoming)?;
+            return Ok(report);
+        };
+        let conn = open_working(file)?;
+        libsql_diff::apply_with(
+            &diff,
+            &conn,
+            &libsql_diff::ApplyOptions::default(),
+            &mut watch(progress),
+        )?;
+        report.conflicts_count = 0;
+    }
+    folder.replace_base(&incoming)?;
+    folder.save_state(&state)?;
+    report.local = Changes::of(compare(&folder.base(), file, progress)?.summary());
+    Ok(report)
+}
+
+/// A database without anything, besides the settings of `like`.
+fn create_empty(path: &Path, like: &Path) -> Result<()> {
+    remove_database(path)?;
+    Connection::open(path)
+        .and_then(|conn| conn.execute_batch("PRAGMA user_version = 1; PRAGMA user_version = 0"))
+        .map_err(Error::sqlite(path, "creating an empty database"))?;
+    carry_application_id(like, path)
+}

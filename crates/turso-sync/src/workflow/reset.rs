@@ -1,0 +1,90 @@
+//! Back to what the server has.
+
+use std::path::Path;
+
+use libsql_diff::ApplyOptions;
+
+use super::pull::restore;
+use super::push::settle;
+use super::{Remote, backup_path, carry_application_id, compare, copy_database, open_working};
+use crate::error::{Error, Result};
+use crate::progress::{Progress, Step, watch};
+use crate::report::{Changes, ResetPreview, ResetReport};
+use crate::state::{Folder, now, remove_database};
+
+/// Makes the working file what the server has, after a copy of it was put aside.
+///
+/// `confirm` is asked before anything changes, and may say no.
+///
+/// # Errors
+/// [`Error::Declined`] if it did; when the server cannot be reached, refuses, or contradicts
+/// itself. The working file is then as it was.
+pub fn reset(
+    file: &Path,
+    remote: &Remote,
+    confirm: &mut dyn FnMut(&ResetPreview) -> bool,
+    progress: &dyn Progress,
+) -> Result<ResetReport> {
+    let folder = Folder::of(file);
+    let _lock = folder.lock()?;
+    let mut state = folder.state()?;
+    let link = remote.open_known(&folder, &state)?;
+    // A damaged file cannot be compared; that is when a reset is wanted most.
+    let local = if file.exists() { compare(&folder.base(), file, progress).ok() } else { None };
+    let local = local.map(|diff| Changes::of(diff.summary())).unwrap_or_default();
+    let backup = file.exists().then(|| backup_path(&folder));
+    let preview = ResetPreview { local, backup };
+    if !confirm(&preview) {
+        return Err(Error::Declined);
+    }
+    let ResetPreview { local, backup } = preview;
+    settle(&folder, &mut state, &link)?;
+    let incoming = folder.incoming();
+    let fetched = crate::pull::fetch(&link, &state.url, &incoming, progress)?;
+    if let Some(backup) = &backup {
+        std::fs::create_dir_all(folder.backups())
+            .map_err(Error::io(&folder.backups(), "creating the folder for backups"))?;
+        if copy_database(file, backup).is_err() {
+            // Too damaged for SQLite; its log, if it has one, belongs to it.
+            for suffix in ["", "-wal", "-journal"] {
+                let (from, to) =
+                    (crate::state::beside(file, suffix), crate::state::beside(backup, suffix));
+                if from.exists() {
+                    std::fs::copy(&from, &to).map_err(Error::io(&to, "keeping a copy"))?;
+                }
+            }
+        }
+        carry_application_id(&folder.base(), &incoming)?;
+        let changed = compare(file, &incoming, progress).and_then(|diff| {
+            progress.step(Step::Writing);
+            let conn = open_working(file)?;
+            let options = ApplyOptions::default();
+            Ok(libsql_diff::apply_with(&diff, &conn, &options, &mut watch(progress))?)
+        });
+        match changed {
+            Ok(_) => {}
+            Err(error) if is_damage(&error) => restore(&folder, &incoming)?,
+            Err(error) => {
+                remove_database(&incoming)?;
+                return Err(error);
+            }
+        }
+    } else {
+        restore(&folder, &incoming)?;
+    }
+    folder.replace_base(&incoming)?;
+    state.pulled_at = Some(now());
+    folder.save_state(&state)?;
+    Ok(ResetReport { local, backup, rows: fetched.rows, bytes: fetched.bytes })
+}
+
+fn is_damage(error: &Error) -> bool {
+    let damaged = [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB];
+    match error {
+        Error::Diff(libsql_diff::Error::Damaged { .. }) => true,
+        Error::Diff(error) => {
+            error.sqlite_code().is_some_and(|code| damaged.contains(&(code & 0xff)))
+        }
+        _ => false,
+    }
+}
