@@ -8,8 +8,9 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 use crate::error::Error;
-use crate::location::Location;
+use crate::location::{Location, RemoteUrl};
 use crate::options::Options;
+use crate::probe::Probed;
 use crate::remote::ServerInfo;
 use crate::replica::Synced;
 use crate::value::{Rows, Statement, Value};
@@ -114,6 +115,14 @@ impl Link {
     pub fn last_sync_error(&self) -> Option<Error> {
         self.link.last_sync_error()
     }
+}
+
+/// See [`crate::probe`].
+///
+/// # Errors
+/// [`Error::Io`] when no thread can be started; what is wrong with the connection is in the steps.
+pub fn probe(url: &RemoteUrl, options: &Options) -> Result<Vec<Probed>, Error> {
+    Ok(Engine::new()?.wait(crate::probe(url, options)))
 }
 
 /// One state of a database; the blocking twin of [`crate::Snapshot`].

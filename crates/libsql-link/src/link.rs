@@ -23,7 +23,7 @@ pub struct Link {
 
 #[derive(Clone)]
 enum Engine {
-    Local(Local),
+    Local(Arc<Local>),
     Remote(Arc<Remote>),
     Replica(Arc<Replica>),
 }
@@ -45,7 +45,7 @@ impl Link {
         // Only replicas depend on it; they say so themselves when it is too late.
         let _ = initialize();
         let engine = match location {
-            Location::Local(path) => Engine::Local(Local::open(path, &options).await?),
+            Location::Local(path) => Engine::Local(Arc::new(Local::open(path, &options).await?)),
             Location::Remote(url) => Engine::Remote(Arc::new(Remote::new(url, &options))),
             Location::Replica { path, url } => {
                 Engine::Replica(Arc::new(Replica::open(path, url, &options).await?))
@@ -124,9 +124,9 @@ impl Link {
     /// [`Error::Expired`].
     pub async fn read_transaction(&self) -> Result<Snapshot, Error> {
         Ok(Snapshot(match &self.engine {
-            Engine::Local(local) => Of::Local(local.snapshot().await?),
+            Engine::Local(local) => Of::Local(Box::new(local.snapshot().await?)),
             Engine::Remote(remote) => Of::Remote(Box::new(remote.snapshot().await?)),
-            Engine::Replica(replica) => Of::Local(replica.snapshot().await?),
+            Engine::Replica(replica) => Of::Local(Box::new(replica.snapshot().await?)),
         }))
     }
 
@@ -174,7 +174,7 @@ impl Link {
 pub struct Snapshot(Of);
 
 enum Of {
-    Local(LocalSnapshot),
+    Local(Box<LocalSnapshot>),
     Remote(Box<RemoteSnapshot>),
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use crate::error::Error;
@@ -21,6 +22,7 @@ use crate::replica::Synced;
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(crate) token: Option<Token>,
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) retry: Retry,
@@ -34,6 +36,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             token: None,
+            certificates: vec![],
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
             retry: Retry::default(),
@@ -55,6 +58,26 @@ impl Options {
     pub fn token(mut self, token: impl Into<Option<Token>>) -> Self {
         self.token = token.into();
         self
+    }
+
+    /// More certificates to trust, in PEM: those of an authority of one's own. What the machine
+    /// trusts is trusted all the same.
+    ///
+    /// # Errors
+    /// [`Error::BadLocation`] when the text holds no certificate.
+    pub fn trust(mut self, pem: &[u8]) -> Result<Self, Error> {
+        let given = || "the certificate".to_owned();
+        let found: Result<Vec<_>, _> = rustls_pemfile::certs(&mut &*pem).collect();
+        let mut found = found
+            .map_err(|error| Error::BadLocation { given: given(), problem: error.to_string() })?;
+        if found.is_empty() {
+            return Err(Error::BadLocation {
+                given: given(),
+                problem: "it is not in PEM; that begins with -----BEGIN CERTIFICATE-----".into(),
+            });
+        }
+        self.certificates.append(&mut found);
+        Ok(self)
     }
 
     /// How long a connection may take to be made, name look-up and TLS included: 10 s unless set,

@@ -118,31 +118,55 @@ impl Remote {
         .await
     }
 
-    pub(crate) async fn server(&self) -> Result<ServerInfo, Error> {
-        let call = self.call("ask for the version", false);
+    /// Makes and fills a table in a transaction that is rolled back in the same request.
+    pub(crate) async fn write_and_undo(&self) -> Result<(), Error> {
+        // What is rolled back was never there, even if the answer is lost.
+        let call = self.call("write", false);
+        let table = format!("libsql_link_probe_{:016x}", fastrand::u64(..));
+        let create = format!("CREATE TABLE {table} (a)");
+        let insert = format!("INSERT INTO {table} VALUES (1)");
+        let all = ["BEGIN IMMEDIATE", &create, &insert, "ROLLBACK"];
         repeat(&self.options, call, false, |deadline| async move {
-            let version = self.http.get("/version", call, deadline).await?;
-            let health = self.http.get("/health", call, deadline).await?;
-            let info = self.http.get("/info", call, deadline).await?;
-            if let 401 | 403 = info.status.as_u16() {
-                return Err(refused(&info, call));
-            }
-            let info: Option<Info> =
-                info.status.is_success().then(|| serde_json::from_slice(&info.body).ok()).flatten();
-            let version_text = String::from_utf8_lossy(&version.body).trim().to_owned();
-            let is_line = !version_text.is_empty()
-                && version_text.len() < 200
-                && !version_text.contains(['<', '\n']);
-            Ok(ServerInfo {
-                version: (version.status.is_success() && is_line).then_some(version_text),
-                healthy: match health.status.as_u16() {
-                    404 => None,
-                    _ => Some(health.status.is_success()),
-                },
-                offline_generation: info.map(|info| info.current_generation),
-            })
+            let requests = all.iter().map(|sql| Request::Execute { stmt: Stmt::new(sql, &[]) });
+            let requests = requests.chain([Request::Close]).collect();
+            let [_, _, _, _] = Stream::new(self).ask(requests, call, deadline).await?;
+            Ok(())
         })
         .await
+    }
+
+    /// As the server calls itself; `None` where it does not say.
+    pub(crate) async fn version(&self) -> Result<Option<String>, Error> {
+        let call = self.call("ask for the version", false);
+        let ask = |deadline| self.http.get("/version", call, deadline);
+        let answer = repeat(&self.options, call, false, ask).await?;
+        let text = String::from_utf8_lossy(&answer.body).trim().to_owned();
+        let is_line = !text.is_empty() && text.len() < 200 && !text.contains(['<', '\n']);
+        Ok((answer.status.is_success() && is_line).then_some(text))
+    }
+
+    pub(crate) async fn server(&self) -> Result<ServerInfo, Error> {
+        let version = self.version().await?;
+        let call = self.call("ask for its state", false);
+        let ask = |deadline| async move {
+            let health = self.http.get("/health", call, deadline).await?;
+            let info = self.http.get("/info", call, deadline).await?;
+            Ok((health, info))
+        };
+        let (health, info) = repeat(&self.options, call, false, ask).await?;
+        if let 401 | 403 = info.status.as_u16() {
+            return Err(refused(&info, call));
+        }
+        let info =
+            info.status.is_success().then(|| serde_json::from_slice::<Info>(&info.body).ok());
+        Ok(ServerInfo {
+            version,
+            healthy: match health.status.as_u16() {
+                404 => None,
+                _ => Some(health.status.is_success()),
+            },
+            offline_generation: info.flatten().map(|info| info.current_generation),
+        })
     }
 
     async fn run(

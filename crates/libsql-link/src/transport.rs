@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATIO
 use hyper::{Client, Method, Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Call, Error, chain};
@@ -29,18 +31,37 @@ pub(crate) fn connector(options: &Options) -> Connector {
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_keepalive(Some(Duration::from_mins(1)));
-    let builder = HttpsConnectorBuilder::new();
-    // A machine without certificates of its own still reaches servers with public ones.
-    let builder = match builder.with_native_roots() {
-        Ok(builder) => builder,
-        Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
-    };
-    let https = builder.https_or_http().enable_http1().wrap_connector(http);
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls(&options.certificates))
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
     let mut connector = TimeoutConnector::new(https);
     connector.set_connect_timeout(Some(options.connect_timeout.min(options.call_timeout)));
     connector.set_read_timeout(Some(options.call_timeout));
     connector.set_write_timeout(Some(options.call_timeout));
     connector
+}
+
+/// Trusts what the machine trusts, `more`, and on a machine without certificates of its own those
+/// that browsers trust.
+fn tls(more: &[CertificateDer<'static>]) -> ClientConfig {
+    static OF_THE_MACHINE: OnceLock<RootCertStore> = OnceLock::new();
+    let mut roots = OF_THE_MACHINE
+        .get_or_init(|| {
+            let mut roots = RootCertStore::empty();
+            // What cannot be read is as good as not there.
+            roots.add_parsable_certificates(
+                rustls_native_certs::load_native_certs().unwrap_or_default(),
+            );
+            if roots.is_empty() {
+                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            }
+            roots
+        })
+        .clone();
+    roots.add_parsable_certificates(more.iter().cloned());
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
 /// A client of one server.

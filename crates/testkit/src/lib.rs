@@ -22,3 +22,4 @@ pub mod promises;
 pub mod proxy;
 pub mod sender;
 pub mod sqld;
+pub mod tls;
