@@ -330,6 +330,8 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
     progress.stage(Stage::Prepare, None);
     let mut database = Database::open(&request.database, Access::ReadWrite)?;
     let _lock = RunLock::acquire(&request.database, "curfew run", &started_at)?;
+    // A run that cannot write makes no backup either.
+    database.await_writing()?;
     let mut precaution = Precaution::new(&request.config, request.backup);
     if !database.pending_migrations()?.is_empty() {
         precaution.take(&database)?;

@@ -193,6 +193,17 @@ impl Database {
         begin().map_err(|error| self.fail("begin to read", error))
     }
 
+    /// Waits until this connection may write, without writing anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if another program keeps the database longer than the wait, and
+    /// [`StoreError::ReadOnly`].
+    pub fn await_writing(&self) -> Result<(), StoreError> {
+        self.connection
+            .execute_batch("BEGIN IMMEDIATE; ROLLBACK")
+            .map_err(|error| self.fail("begin to write", error))
+    }
+
     /// How many rows `contacts` has: `N` of SPEC section 6.
     pub fn contact_count(&self) -> Result<u64, StoreError> {
         self.connection

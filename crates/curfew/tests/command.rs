@@ -356,6 +356,13 @@ fn a_table_of_contacts_that_cannot_be_planned_is_refused_and_left_alone() {
             ),
             "is no INTEGER PRIMARY KEY",
         ),
+        (
+            format!(
+                "CREATE TABLE contacts (id INTEGER, {all});
+                 CREATE TABLE email_schedules (id INTEGER PRIMARY KEY, event_year VARCHAR(4))"
+            ),
+            "its column event_year is declared as VARCHAR(4); it must hold whole numbers",
+        ),
     ];
     for (table, said) in tables {
         let office = Office { folder: tempfile::tempdir().unwrap() };
@@ -406,17 +413,26 @@ fn contacts_whose_values_are_of_no_use_are_issues_and_the_others_are_planned() {
 
 #[test]
 fn a_database_that_another_program_writes_to_is_left_alone() {
-    let office = Office::new();
-    let conn = Connection::open(office.path("agency.db")).unwrap();
-    conn.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    // The file is not read here meanwhile: closing it would give up this process's lock.
-    let (stdout, stderr) = office.ends_with(3, &["run", "--db", "agency.db", "--today", TODAY]);
-    assert!(stderr.contains("locked by another program"), "{stderr}");
-    assert_eq!(stdout, "");
-    conn.execute_batch("ROLLBACK").unwrap();
-    let tables: i64 =
-        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
-    assert_eq!(tables, 1, "something was written");
+    let run = ["run", "--db", "agency.db", "--today", TODAY];
+    let left_alone = |lock: &str| {
+        let office = Office::new();
+        let conn = Connection::open(office.path("agency.db")).unwrap();
+        conn.execute_batch(lock).unwrap();
+        // The file is not read here meanwhile: closing it would give up this process's lock.
+        let (stdout, stderr) = office.ends_with(3, &run);
+        assert!(stderr.contains("locked by another program"), "{lock}: {stderr}");
+        assert_eq!(stdout, "");
+        conn.execute_batch("ROLLBACK").unwrap();
+        let tables: i64 =
+            conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+        assert_eq!(tables, 1, "something was written");
+        assert!(!office.path("backups").exists(), "{lock}: a backup was made");
+    };
+    // Both wait for ten seconds.
+    std::thread::scope(|scope| {
+        scope.spawn(|| left_alone("BEGIN EXCLUSIVE"));
+        left_alone("BEGIN IMMEDIATE");
+    });
 }
 
 #[test]

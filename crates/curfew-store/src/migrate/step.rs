@@ -12,7 +12,7 @@ use crate::{
     cell::integer,
     create_table::without_constraints,
     history::{Chain, Entry, Happening, old_values},
-    schema::{Index, Table, indexes, literal, quote},
+    schema::{Affinity, Index, Table, indexes, literal, quote},
 };
 
 /// Something that a migration does, or did.
@@ -132,6 +132,17 @@ pub(super) fn table(db: &Connection, spec: &TableSpec) -> Found {
                 if !key.is_some_and(|key| key.name.eq_ignore_ascii_case(column)) {
                     return unsupported(format!("its column {column} is no INTEGER PRIMARY KEY"));
                 }
+            }
+            // What is written would come back as a value of another type.
+            Some(own)
+                if spec.is_filled
+                    && declared.starts_with("INTEGER")
+                    && matches!(own.affinity(), Affinity::Text | Affinity::Real) =>
+            {
+                return unsupported(format!(
+                    "its column {column} is declared as {}; it must hold whole numbers",
+                    own.declared
+                ));
             }
             Some(_) => {}
             // Of tables that others fill only the rows are read, in any order.
