@@ -141,6 +141,12 @@ pub enum Error {
         /// The file or address.
         target: String,
     },
+    /// The target of a copy kept changing.
+    #[error("{target}: somebody keeps changing it; try again when it is quieter")]
+    TargetChanging {
+        /// The address.
+        target: String,
+    },
     /// The answers of the server contradict each other. Local files are as they were.
     #[error("{url}: its answers do not hold together: {what}; nothing was changed here, try again")]
     Inconsistent {
@@ -214,6 +220,7 @@ impl Error {
             Self::Locked { .. }
             | Self::Inconsistent { .. }
             | Self::KeepsChanging { .. }
+            | Self::TargetChanging { .. }
             | Self::Undecided { .. } => true,
             _ => false,
         }

@@ -26,5 +26,6 @@ pub use report::{
 };
 pub use state::STATE_FORMAT;
 pub use workflow::{
-    Existing, PullOptions, PushOptions, Remote, diff, init, pull, push, reset, status,
+    Existing, Place, PullOptions, PushOptions, Remote, Stop, WatchEvent, WatchOptions, copy, diff,
+    init, pull, push, reset, status, watch,
 };

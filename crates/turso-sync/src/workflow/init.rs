@@ -126,7 +126,7 @@ fn begin(
 }
 
 /// A database without anything, besides the settings of `like`.
-fn create_empty(path: &Path, like: &Path) -> Result<()> {
+pub(super) fn create_empty(path: &Path, like: &Path) -> Result<()> {
     remove_database(path)?;
     Connection::open(path)
         .and_then(|conn| conn.execute_batch("PRAGMA user_version = 1; PRAGMA user_version = 0"))

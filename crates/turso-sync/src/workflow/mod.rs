@@ -1,10 +1,12 @@
 //! The workflows: what the commands do, without talking to anybody.
 
+mod copy;
 mod init;
 mod pull;
 mod push;
 mod reset;
 mod status;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,14 +19,16 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, Result};
-use crate::progress::{Progress, Step, watch};
+use crate::progress::{Progress, Step};
 use crate::state::{Folder, State, remove_database, sync_file};
 
+pub use copy::{Place, copy};
 pub use init::{Existing, init};
 pub use pull::{PullOptions, pull};
 pub use push::{PushOptions, push};
 pub use reset::reset;
 pub use status::status;
+pub use watch::{Stop, WatchEvent, WatchOptions, watch};
 
 /// How long to wait for another program's lock on a local file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +86,12 @@ fn require_file(file: &Path) -> Result<()> {
 
 fn compare(a: &Path, b: &Path, progress: &dyn Progress) -> Result<Diff> {
     progress.step(Step::Comparing);
-    Ok(libsql_diff::diff_with(a, b, &libsql_diff::Options::default(), &mut watch(progress))?)
+    Ok(libsql_diff::diff_with(
+        a,
+        b,
+        &libsql_diff::Options::default(),
+        &mut crate::progress::watch(progress),
+    )?)
 }
 
 /// Opens a file that other programs use, without side effects besides those asked for.

@@ -1,6 +1,9 @@
 //! Each workflow as it should go.
 
-use turso_sync::{Error, Existing, PullEnd, PushEnd, Unwatched};
+use libsql_link::Location;
+use turso_sync::{
+    Error, Existing, Place, PullEnd, PushEnd, Stop, Unwatched, WatchEvent, WatchOptions, copy,
+};
 
 use crate::desk::{Desk, assert_same, change, remote, value};
 
@@ -225,4 +228,68 @@ fn only_the_address_that_it_was_initialized_with_is_used() {
     let other = remote("http://127.0.0.1:9");
     assert!(matches!(crate::desk::push_to(&ours, &other), Err(Error::OtherUrl { .. })));
     assert!(matches!(desk.init(&ours), Err(Error::AlreadyInitialized { .. })));
+}
+
+#[test]
+fn a_database_is_copied_from_file_to_server_to_server_to_file() {
+    let desk = Desk::new();
+    let other = Desk::new();
+    let file = desk.file(
+        "source.db",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a); INSERT INTO t (a) VALUES (1), (x'ff');
+         PRAGMA application_id = 77; PRAGMA user_version = 3;",
+    );
+    let place = |location: Location| Place { location, options: crate::desk::options() };
+    let server = |desk: &Desk| place(Location::Remote(crate::desk::address(&desk.sqld.url())));
+    let local = |path: &std::path::Path| place(Location::Local(path.to_owned()));
+    let copy = |from: &Place, to: &Place, replaces| copy(from, to, replaces, &Unwatched);
+    let report = copy(&local(&file), &server(&desk), false).unwrap();
+    assert_eq!(report.changes.inserted, 2);
+    copy(&server(&desk), &server(&other), false).unwrap();
+    let back = desk.path("back.db");
+    copy(&server(&other), &local(&back), false).unwrap();
+    change(&back, "PRAGMA application_id = 77");
+    assert_same(&file, &back);
+
+    change(&file, "INSERT INTO t (a) VALUES (9); DELETE FROM t WHERE a = 1");
+    for to in [server(&desk), local(&back)] {
+        assert!(matches!(copy(&local(&file), &to, false), Err(Error::TargetNotEmpty { .. })));
+        copy(&local(&file), &to, true).unwrap();
+    }
+    assert_same(&file, &back);
+    let names: Vec<_> = std::fs::read_dir(desk.folder.path()).unwrap().collect();
+    assert_eq!(names.len(), 2, "nothing is left beside the files: {names:?}");
+}
+
+#[test]
+fn watching_syncs_both_ways_until_it_is_stopped() {
+    let desk = Desk::new();
+    desk.serve(PLAN);
+    let ours = desk.synced("ours.db");
+    change(&ours, "INSERT INTO plan (id) VALUES (100)");
+    desk.serve("INSERT INTO plan (id) VALUES (200)");
+    let stop = Stop::new();
+    let options =
+        WatchOptions { every: std::time::Duration::from_hours(1), ..WatchOptions::default() };
+    let mut seen = Vec::new();
+    let stop_after_push = stop.clone();
+    turso_sync::watch(
+        &ours,
+        &remote(&desk.sqld.url()),
+        &options,
+        &stop,
+        &mut |event| match event {
+            WatchEvent::Pulled(report) => seen.push(format!("{:?}", report.end)),
+            WatchEvent::Pushed(report) => {
+                seen.push(format!("{:?}", report.end));
+                stop_after_push.stop();
+            }
+            other => panic!("{other:?}"),
+        },
+        &Unwatched,
+    )
+    .unwrap();
+    assert_eq!(seen, ["Pulled", "Pushed"]);
+    desk.assert_server_is(&ours);
+    assert_eq!(value::<i64>(&ours, "SELECT count(*) FROM plan WHERE id >= 100"), 2);
 }
