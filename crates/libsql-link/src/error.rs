@@ -128,6 +128,8 @@ pub(crate) mod code {
     pub(crate) const MISUSE: i32 = 21;
     pub(crate) const AUTH: i32 = 23;
     pub(crate) const RANGE: i32 = 25;
+    #[cfg(feature = "encryption")]
+    pub(crate) const NOTADB: i32 = 26;
     pub(crate) const BUSY_SNAPSHOT: i32 = BUSY | 2 << 8;
 }
 
@@ -326,5 +328,81 @@ impl Call<'_> {
 
     pub(crate) fn unreachable(&self, reason: impl fmt::Display) -> Error {
         Error::Unreachable { subject: self.subject.to_owned(), reason: reason.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The variant's name.
+    fn variant(code: &str, message: &str) -> String {
+        let error = Error::from_server("s", code, message);
+        format!("{error:?}").split(' ').next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn what_a_server_calls_an_error_is_an_error_of_its_kind() {
+        for (code, expected) in [
+            ("SQLITE_BUSY", "Busy"),
+            ("SQLITE_BUSY_TIMEOUT", "Busy"),
+            ("SQLITE_LOCKED_SHAREDCACHE", "Busy"),
+            ("SQLITE_BUSY_SNAPSHOT", "Conflict"),
+            ("SQLITE_UNKNOWN", "BadSql"),
+            ("SQL_PARSE_ERROR", "BadSql"),
+            ("ARGS_INVALID", "BadSql"),
+            ("STREAM_EXPIRED", "Expired"),
+            ("BATON_INVALID", "Expired"),
+            ("TRANSACTION_TIMEOUT", "Expired"),
+            ("RESPONSE_TOO_LARGE", "TooLarge"),
+            ("SQLITE_TOOBIG", "TooLarge"),
+            ("SQLITE_AUTH", "Refused"),
+            ("BLOCKED", "Refused"),
+            ("SQLITE_FULL", "Sqlite"),
+            ("SQLITE_READONLY", "Sqlite"),
+            ("SOMETHING_NEW", "Sqlite"),
+            ("", "Sqlite"),
+        ] {
+            assert_eq!(variant(code, "what it says"), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_constraint_is_found_by_its_name_or_by_its_message() {
+        for (code, message, kind, extended) in [
+            ("SQLITE_CONSTRAINT_PRIMARYKEY", "x", ConstraintKind::PrimaryKey, 1555),
+            ("SQLITE_CONSTRAINT_TRIGGER", "x", ConstraintKind::Trigger, 1811),
+            ("SQLITE_CONSTRAINT_VTAB", "x", ConstraintKind::Other, 19),
+            (
+                "SQLITE_CONSTRAINT",
+                "SQLite error: UNIQUE constraint failed: t.a",
+                ConstraintKind::Unique,
+                2067,
+            ),
+            ("SQLITE_CONSTRAINT", "a trigger says so", ConstraintKind::Other, 19),
+        ] {
+            match Error::from_server("s", code, message) {
+                Error::Constraint { kind: k, extended_code, reason, .. } => {
+                    assert_eq!((k, extended_code), (kind, extended), "{code}");
+                    assert!(!reason.contains("SQLite error"), "{reason}");
+                }
+                error => panic!("{code}: {error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_succeed_later_is_transient() {
+        for (code, transient) in [
+            ("SQLITE_BUSY", true),
+            ("TRANSACTION_TIMEOUT", true),
+            ("SQLITE_CONSTRAINT", false),
+            ("SQLITE_BUSY_SNAPSHOT", false),
+            ("SQL_PARSE_ERROR", false),
+        ] {
+            let error = Error::from_server("s", code, "");
+            assert_eq!(error.is_transient(), transient, "{code}");
+            assert!(!error.may_have_been_applied(), "{code}");
+        }
     }
 }

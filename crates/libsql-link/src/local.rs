@@ -138,12 +138,20 @@ impl Local {
 async fn connect(path: PathBuf, subject: Arc<str>, options: Options) -> Result<Local, Error> {
     let open = {
         let (path, subject) = (path.clone(), Arc::clone(&subject));
+        #[cfg(feature = "encryption")]
+        let key = options.encryption_key.clone();
         move || {
             // Serialized, and the path as it is: `file:` was read by `Location`.
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
                 | OpenFlags::SQLITE_OPEN_CREATE
                 | OpenFlags::SQLITE_OPEN_FULL_MUTEX;
-            Connection::open_with_flags(&path, flags).map_err(|error| failed(&error, &subject))
+            let connection = Connection::open_with_flags(&path, flags)
+                .map_err(|error| failed(&error, &subject))?;
+            #[cfg(feature = "encryption")]
+            if let Some(key) = &key {
+                unlock(&connection, key, &subject)?;
+            }
+            Ok(connection)
         }
     };
     let opened = tokio::task::spawn_blocking(open).await;
@@ -154,6 +162,28 @@ async fn connect(path: PathBuf, subject: Arc<str>, options: Options) -> Result<L
     let interrupt = Arc::new(connection.get_interrupt_handle());
     let connection = Arc::new(Mutex::new(connection));
     Ok(Local { path, subject, options, connection, interrupt })
+}
+
+/// Gives the key, and reads with it: whether it is the right one, SQLite says only then.
+#[cfg(feature = "encryption")]
+fn unlock(
+    connection: &Connection,
+    key: &crate::options::EncryptionKey,
+    subject: &str,
+) -> Result<(), Error> {
+    let failed = |error| match failed(&error, subject) {
+        Error::Sqlite { extended_code: code::NOTADB, .. } => Error::Refused {
+            subject: subject.to_owned(),
+            status: None,
+            reason: "the encryption key is wrong, or it is no database".into(),
+        },
+        error => error,
+    };
+    // The answers to these are rows.
+    connection.query_row("PRAGMA cipher = 'aes256cbc'", [], |_| Ok(())).map_err(failed)?;
+    let hex = key.hex();
+    connection.query_row(&format!("PRAGMA hexkey = '{hex}'"), [], |_| Ok(())).map_err(failed)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -22,6 +22,8 @@ use crate::replica::Synced;
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(crate) token: Option<Token>,
+    #[cfg(feature = "encryption")]
+    pub(crate) encryption_key: Option<EncryptionKey>,
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
@@ -36,6 +38,8 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             token: None,
+            #[cfg(feature = "encryption")]
+            encryption_key: None,
             certificates: vec![],
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
@@ -57,6 +61,15 @@ impl Options {
     #[must_use]
     pub fn token(mut self, token: impl Into<Option<Token>>) -> Self {
         self.token = token.into();
+        self
+    }
+
+    /// The key of an encrypted local file; a new file is encrypted with it. Of no effect on servers
+    /// and replicas. Only with the cargo feature `encryption`, which builds SQLite with cmake.
+    #[cfg(feature = "encryption")]
+    #[must_use]
+    pub fn encryption_key(mut self, key: impl Into<Option<EncryptionKey>>) -> Self {
+        self.encryption_key = key.into();
         self
     }
 
@@ -134,6 +147,41 @@ impl Options {
     pub fn cancel(mut self, cancel: CancelToken) -> Self {
         self.cancel = Some(cancel);
         self
+    }
+}
+
+/// A passphrase for local files: AES with 256 bits in CBC mode, as the libsql crate encrypts with
+/// `Cipher::Aes256Cbc`.
+///
+/// Its bytes reach SQLite and nothing else: `Debug` prints `…`.
+#[cfg(feature = "encryption")]
+#[derive(Clone, PartialEq, Eq)]
+pub struct EncryptionKey(Vec<u8>);
+
+#[cfg(feature = "encryption")]
+impl EncryptionKey {
+    /// # Errors
+    /// [`Error::BadLocation`] when there are no bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, Error> {
+        let bytes = bytes.into();
+        if bytes.is_empty() {
+            return Err(Error::BadLocation {
+                given: "the encryption key".into(),
+                problem: "it is empty; SQLite would not encrypt".into(),
+            });
+        }
+        Ok(EncryptionKey(bytes))
+    }
+
+    pub(crate) fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    }
+}
+
+#[cfg(feature = "encryption")]
+impl fmt::Debug for EncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EncryptionKey(…)")
     }
 }
 
