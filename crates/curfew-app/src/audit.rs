@@ -58,9 +58,14 @@ pub struct Wanted {
 /// The changes on record, in their order.
 ///
 /// # Errors
-/// [`curfew_store::StoreError::NoSuchRun`] for a run that is not on record and changed nothing, or if the database
-/// cannot be read.
+/// [`Error::NoDays`], [`curfew_store::StoreError::NoSuchRun`] for a run that is not on record and
+/// changed nothing, or if the database cannot be read.
 pub fn entries(database: &Path, wanted: &Wanted) -> Result<Vec<Entry>, Error> {
+    if let (Some(from), Some(to)) = (wanted.from, wanted.to)
+        && from > to
+    {
+        return Err(Error::NoDays { from, to });
+    }
     let open = Database::open(database, Access::ReadOnly)?;
     let zone = time_zone(&open)?;
     let from = wanted.from.and_then(|date| start_of_day(date, &zone));

@@ -50,6 +50,14 @@ pub enum Error {
         /// The contact.
         contact_id: i64,
     },
+    /// A stretch of days that ends before it begins.
+    #[error("no day is from {from} to {to}; give the earlier day as the first")]
+    NoDays {
+        /// The first day.
+        from: jiff::civil::Date,
+        /// The last day.
+        to: jiff::civil::Date,
+    },
     /// No version of the configuration has this number.
     #[error(
         "there is no configuration version {version} in {}; `curfew config history` lists them",
@@ -112,6 +120,7 @@ impl Error {
             | Self::Rules(_)
             | Self::TodayOutOfRange { .. }
             | Self::NoSuchContact { .. }
+            | Self::NoDays { .. }
             | Self::NoSuchVersion { .. }
             | Self::NoVersion { .. }
             | Self::VersionWithoutDatabase { .. }

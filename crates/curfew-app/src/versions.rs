@@ -181,11 +181,30 @@ pub(crate) fn start_of_day(date: Date, zone: &TimeZone) -> Option<String> {
     Some(crate::run::timestamp(start.timestamp()))
 }
 
-/// The name of who runs this program, if the system tells.
-pub(crate) fn login_name() -> Option<String> {
+/// The name of who runs this program, if the environment or the list of users tells.
+pub fn login_name() -> Option<String> {
     ["LOGNAME", "USER", "USERNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()))
+        .or_else(user_of_process)
+}
+
+/// A service may run without these variables.
+#[cfg(unix)]
+fn user_of_process() -> Option<String> {
+    let uid = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").ok()?).to_string();
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    // Name, password, user id, and so on.
+    let mut lines = users.lines().map(|line| line.split(':'));
+    lines.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
+}
+
+#[cfg(not(unix))]
+fn user_of_process() -> Option<String> {
+    None
 }
 
 fn in_force(database: &Database) -> Result<Option<ConfigVersion>, Error> {

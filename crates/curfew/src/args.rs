@@ -18,13 +18,14 @@ use jiff::civil::Date;
 )]
 pub(crate) struct Cli {
     /// Log each step to stderr, as text or as one JSON object a line, in place of progress bars.
-    #[arg(long, value_name = "FORMAT", global = true)]
+    #[arg(long, value_name = "FORMAT", global = true, help_heading = "Logging")]
     pub(crate) log_format: Option<LogFormat>,
     /// The least important messages that are logged, with --log-format.
     #[arg(
         long,
         value_name = "LEVEL",
         global = true,
+        help_heading = "Logging",
         default_value = "info",
         requires = "log_format"
     )]
@@ -414,7 +415,7 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         db: PathBuf,
         /// The hash of an entry that was noted elsewhere; the record must have it.
-        #[arg(long, value_name = "HASH")]
+        #[arg(long, value_name = "HASH", value_parser = parse_hash)]
         expect: Option<String>,
         /// Print the result as JSON.
         #[arg(long)]
@@ -501,13 +502,13 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) db: PathBuf,
     /// How many hours ago the last successful run may have begun.
-    #[arg(long, value_name = "HOURS", default_value_t = 30.0)]
+    #[arg(long, value_name = "HOURS", default_value_t = 30.0, value_parser = parse_hours)]
     pub(crate) max_age_hours: f64,
     /// How many messages may be planned for days that are past.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) max_overdue: u64,
     /// Which part of the contacts may be invalid, 0 to 1.
-    #[arg(long, value_name = "PART", default_value_t = 0.1)]
+    #[arg(long, value_name = "PART", default_value_t = 0.1, value_parser = parse_part)]
     pub(crate) max_invalid_rate: f64,
     /// How many runs may have failed since the last successful one.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -564,4 +565,23 @@ fn parse_date(text: &str) -> Result<Date, String> {
         return Err("a date is written YYYY-MM-DD, for example 2026-11-20".to_owned());
     }
     text.parse::<Date>().map_err(|_| "there is no such day".to_owned())
+}
+
+/// Reads a BLAKE3 hash as the record shows it.
+fn parse_hash(text: &str) -> Result<String, String> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("a hash has 64 hexadecimal digits, as `audit verify` prints them".to_owned())
+    }
+}
+
+fn parse_hours(text: &str) -> Result<f64, String> {
+    let hours = text.parse::<f64>().ok().filter(|hours| hours.is_finite() && *hours >= 0.0);
+    hours.ok_or_else(|| "hours are a number from 0 on, for example 30".to_owned())
+}
+
+fn parse_part(text: &str) -> Result<f64, String> {
+    let part = text.parse::<f64>().ok().filter(|part| (0.0..=1.0).contains(part));
+    part.ok_or_else(|| "a part is a number from 0 to 1, for example 0.1".to_owned())
 }

@@ -4,7 +4,7 @@
 
 use std::{
     fmt::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -119,6 +119,45 @@ fn a_campaign_goes_from_nothing_to_planned() {
     assert_eq!((date.as_str(), status.as_str()), ("2027-01-18", "pre-scheduled"));
     let targets = office.json("campaign target list --db agency.db --instance May");
     assert_eq!(targets[0]["status"], "scheduled");
+}
+
+/// The block of code in the README that begins with this line, without its fences.
+fn readme_block<'t>(text: &'t str, first_line: &str) -> &'t str {
+    let from = text.find(first_line).unwrap_or_else(|| panic!("no `{first_line}` in the README"));
+    let block = &text[from..];
+    &block[..block.find("```").unwrap()]
+}
+
+#[test]
+fn the_five_commands_of_the_readme_do_what_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let examples = folder.path().join("examples/campaign");
+    std::fs::create_dir_all(&examples).unwrap();
+    for name in ["contacts.csv", "targets.csv"] {
+        std::fs::copy(root.join("examples/campaign").join(name), examples.join(name)).unwrap();
+    }
+    let sh = |commands: &str| {
+        let bin = Path::new(env!("CARGO_BIN_EXE_curfew")).parent().unwrap().to_owned();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let output = Command::new("sh")
+            .args(["-e", "-c", commands])
+            .env("PATH", format!("{}:{path}", bin.display()))
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{commands}\n{stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let commands = readme_block(&readme, "curfew import examples/campaign/contacts.csv");
+    assert_eq!(commands.lines().count(), 5, "{commands}");
+    sh(commands);
+    let table = readme_block(&readme, "instance  contact  trigger date");
+    assert_eq!(sh("curfew campaign target list --db agency.db"), table);
+    let why = sh("curfew explain --db agency.db --contact 2 --today 2026-11-20");
+    assert!(why.contains("Birthday exclusion window for CA (closed from"), "{why}");
 }
 
 #[test]

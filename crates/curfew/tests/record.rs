@@ -335,6 +335,36 @@ fn an_edited_record_is_found_with_its_first_bad_entry() {
 }
 
 #[test]
+fn a_hash_that_was_noted_vouches_for_everything_before_it() {
+    let (office, runs) = two_runs();
+    let hash = office.json("audit verify --db agency.db")["last_hash"].as_str().unwrap().to_owned();
+    let verify = format!("audit verify --db agency.db --expect {hash}");
+    office.succeeds(&verify);
+    // The end is cut off, the run that made it is removed, and the triggers are put back.
+    office.sql(&format!(
+        "DROP TRIGGER schedule_history_no_delete;
+         DELETE FROM schedule_history;
+         DELETE FROM scheduler_checkpoints WHERE run_id = '{}';",
+        runs[1]
+    ));
+    office.sql(
+        "CREATE TRIGGER schedule_history_no_delete BEFORE DELETE ON schedule_history \
+         BEGIN SELECT RAISE(ABORT, 'schedule_history is append-only'); END",
+    );
+    office.succeeds("audit verify --db agency.db");
+    assert!(office.ends_with(1, &verify).contains("no entry has the hash"));
+    office.fails(2, "audit verify --db agency.db --expect 12ab", "64 hexadecimal digits");
+}
+
+#[test]
+fn an_export_takes_days_in_their_order() {
+    let (office, _) = two_runs();
+    let words = "audit show --db agency.db --from 2026-12-02 --to 2026-12-01";
+    office.fails(2, words, "no day is from 2026-12-02 to 2026-12-01");
+    office.fails(2, "audit show --db agency.db --as-of 2026-12-02 --run x", "cannot be used with");
+}
+
+#[test]
 fn the_plan_of_an_earlier_day_is_shown_as_it_stood() {
     let (office, runs) = two_runs();
     // As if the runs had been on two days, an hour after midnight in Chicago.
@@ -398,6 +428,9 @@ fn the_status_tells_what_is_wrong() {
         let problems = report["problems"].as_array().unwrap().clone();
         problems.iter().map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
+    for bad in ["--max-age-hours nan", "--max-invalid-rate 7", "--max-overdue few"] {
+        office.fails(2, &format!("status --db agency.db {bad}"), "invalid value");
+    }
     assert_eq!(problems("none.db"), ["there is no file none.db; check the path"]);
     assert_eq!(problems("agency.db"), ["no run was ever completed"]);
 

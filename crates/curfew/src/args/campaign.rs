@@ -151,10 +151,7 @@ impl EditArgs {
 
 /// Who is on record: who is named, else the login name.
 pub(crate) fn who(by: Option<&str>) -> String {
-    let login = || {
-        let names = ["LOGNAME", "USER", "USERNAME"].into_iter();
-        names.filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty())
-    };
+    let login = || curfew_app::versions::login_name();
     by.map(str::to_owned).or_else(login).unwrap_or_else(|| "unknown".to_owned())
 }
 

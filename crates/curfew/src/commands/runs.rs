@@ -55,6 +55,9 @@ fn text(run: &RunRecord) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
     writeln!(out, "Run          {}: {}", run.run_id, run.status)?;
+    if let Some(command) = run.command.as_deref().filter(|command| *command != "run") {
+        writeln!(out, "Command      {command}")?;
+    }
     if let Some(error) = &run.error {
         writeln!(out, "Error        {error}")?;
     }
@@ -94,8 +97,10 @@ fn text(run: &RunRecord) -> Result<String, std::fmt::Error> {
         }
     }
     let Some(counts) = &run.counts else { return Ok(out) };
-    writeln!(out, "\nStages")?;
-    out.push_str(&stages(counts));
+    if counts.get("seconds").is_some() {
+        writeln!(out, "\nStages")?;
+        out.push_str(&stages(counts));
+    }
     let Some(messages) = counts.get("messages").and_then(serde_json::Value::as_object) else {
         return Ok(out);
     };
