@@ -4,4 +4,5 @@
 
 mod desk;
 mod exactness;
+mod faults;
 mod steps;
