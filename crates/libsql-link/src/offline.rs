@@ -163,6 +163,8 @@ impl Sync {
         if let (Direction::Push | Direction::Both, Some(here)) = (direction, before)
             && here.ahead() > 0
         {
+            let note = beside(&self.path, "-info");
+            let before = std::fs::read(&note);
             self.step(call).await?;
             let after = self.must_look()?;
             if after.known.generation != here.known.generation || after.ahead() > 0 {
@@ -171,7 +173,16 @@ impl Sync {
                     after.ahead()
                 )));
             }
-            self.compare(here.known, after.committed).await?;
+            if let Err(error) = self.compare(here.known, after.committed).await {
+                // libSQL has noted that the server has them, and would never send them again.
+                if let (Error::Protocol { .. }, Ok(before)) = (&error, before) {
+                    std::fs::write(&note, before).map_err(|error| Error::Io {
+                        subject: note.display().to_string(),
+                        reason: error.to_string(),
+                    })?;
+                }
+                return Err(error);
+            }
             synced.pushed_frames = after.committed - here.known.durable_frame_num;
             now = Some(after);
         }

@@ -143,8 +143,8 @@ fn ok_is_not_believed() {
     setup.server.swallow_pushes(true);
     let error = setup.sync(Direction::Push).unwrap_err();
     assert!(matches!(error, Error::Protocol { .. }) && error.may_have_been_applied(), "{error:?}");
-    // libSQL believes it, and has noted it; with its former note the push is repeated.
-    std::fs::write(&info, &before).unwrap();
+    // libSQL believes it, and has noted it; without that note the push is repeated.
+    assert_eq!(std::fs::read(&info).unwrap(), before);
     setup.server.swallow_pushes(false);
     setup.server.spoil_pushes(true);
     let error = setup.sync(Direction::Push).unwrap_err();

@@ -48,6 +48,8 @@ pub(crate) struct WorkingFile {
         long,
         short,
         visible_alias = "db-path",
+        alias = "working-path",
+        short_alias = 'w',
         value_name = "FILE",
         default_value = WORKING_FILE
     )]
@@ -58,7 +60,6 @@ pub(crate) struct WorkingFile {
 pub(crate) const WORKING_FILE: &str = "working_copy.db";
 
 impl WorkingFile {
-    #[expect(dead_code, reason = "for the commands to come")]
     pub(crate) fn path(&self) -> &Path {
         self.file.as_deref().unwrap_or(&self.db)
     }
@@ -108,9 +109,10 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show or keep what turns one database file into another.
+    /// Show or keep what turns one database file into another, or what changed in a synced file.
     #[command(after_help = "\
 Examples:
+  turso-sync diff agency.db
   turso-sync diff old.db new.db
   turso-sync diff old.db new.db --sql > changes.sql
   turso-sync diff old.db new.db --out changes.diff && turso-sync apply changes.diff copy-of-old.db
@@ -147,6 +149,50 @@ Examples:
 Exit code 1: both sides changed the same thing differently; every such conflict is shown with all
 three values, and with the policy `abort` nothing is written.")]
     Merge(MergeArgs),
+    /// Begin: fetch a remote database into a file, or keep a file for a remote one that is empty.
+    #[command(after_help = "\
+Examples:
+  turso-sync init agency.db --url libsql://agency-example.turso.io
+  turso-sync init agency.db --url http://127.0.0.1:8080 --merge
+
+What both sides last had in common is kept beside the file, in agency.db.sync. A file that is there
+already stays: if the remote database is empty, all of it waits for the first push; with --merge, what
+only one of them has goes into the file, and exit code 1 says that both have something differently.")]
+    Init(workflow::InitArgs),
+    /// Say how a file and its remote database stand to each other, and what to do next.
+    #[command(after_help = "\
+Examples:
+  turso-sync status agency.db
+  turso-sync status agency.db --offline --json
+
+Exit code 1: there is something to do; local changes, for example.")]
+    Status(workflow::StatusArgs),
+    /// Send local changes to the remote database: all of them, or none.
+    #[command(after_help = "\
+Examples:
+  turso-sync push agency.db
+  turso-sync push agency.db --dry-run
+
+A push that was interrupted, however, is brought to its end by the next one. Exit code 1: a row was
+changed in the remote database meanwhile; nothing was pushed, and a pull comes first.")]
+    Push(workflow::PushArgs),
+    /// Bring what is new in the remote database into a file; local changes stay.
+    #[command(after_help = "\
+Examples:
+  turso-sync pull agency.db
+  turso-sync pull agency.db --policy theirs
+
+Exit code 1: both sides changed the same columns of the same rows; every such conflict is shown with
+all three values, and with the policy `abort` the file is as it was.")]
+    Pull(workflow::PullArgs),
+    /// Throw local changes away: make a file what the remote database has.
+    #[command(after_help = "\
+Examples:
+  turso-sync reset agency.db
+  turso-sync reset agency.db --yes
+
+It asks before, and keeps what the file was in agency.db.sync/backups.")]
+    Reset(workflow::ResetArgs),
     /// Copy a database while others read and write it.
     #[command(after_help = "\
 Examples:
@@ -156,6 +202,43 @@ Examples:
 A database that is already there and holds something else is only replaced with --replace: in one
 transaction, so that programs that have it open see the old one or the new one.")]
     Copy(workflow::CopyArgs),
+    /// (older) Keep a local copy in step with the remote database.
+    #[command(after_help = "\
+Example:
+  turso-sync sync --replica-path local_replica.db
+
+Newer: `init` once, then `pull`. It is an ordinary file with its state folder, no embedded replica.")]
+    Sync(older::SyncArgs),
+    /// (older) Bring a local copy and a working file in step with the remote database.
+    #[command(after_help = "\
+Example:
+  turso-sync workflow --replica-path local_replica.db --working-path working_copy.db
+
+Newer: `init` once, then `pull` and `push`. Changes in the working file stay.")]
+    Workflow(older::WorkflowArgs),
+    /// (older) Fetch the remote database into a working file, a baseline and a dump.
+    #[command(after_help = "\
+Example:
+  turso-sync dump-init --db-path working_copy.db
+
+Writes working_copy.db, baseline.db and original_dump.sql. Newer: `init`. Called again, it brings what
+is new into the working file; changes there stay.")]
+    DumpInit(older::DumpInitArgs),
+    /// (older) Push what changed since the baseline.
+    #[command(after_help = "\
+Example:
+  turso-sync dump-push --db-path working_copy.db
+
+Writes diff.sql before, and baseline.db and original_dump.sql afterwards. Newer: `push`. A file of the
+older tool, which has a baseline but no state folder, is taken over.")]
+    DumpPush(older::DumpPushArgs),
+    /// (older) Pull, then push.
+    #[command(after_help = "\
+Example:
+  turso-sync libsql-sync --db-path working_copy.db
+
+Newer: `pull`, then `push`. Exit code 1: both sides changed the same; nothing was pushed then.")]
+    LibsqlSync(older::LibsqlSyncArgs),
     /// (older) Apply a file of changes to a database, then push them.
     #[command(after_help = "\
 Example:
@@ -175,12 +258,16 @@ have the protocol; the command says so then and does nothing.")]
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The database file that is to be changed.
-    #[arg(value_name = "A")]
-    pub(crate) a: PathBuf,
+    /// The database file that is to be changed; alone, a file that is synced: what changed in it
+    /// since it was last in step.
+    #[arg(value_name = "A", conflicts_with = "db")]
+    pub(crate) a: Option<PathBuf>,
     /// The database file that it is to become equal to.
     #[arg(value_name = "B")]
-    pub(crate) b: PathBuf,
+    pub(crate) b: Option<PathBuf>,
+    /// The file that is synced, as other commands name it.
+    #[arg(long, short, visible_alias = "db-path", value_name = "FILE", default_value = WORKING_FILE)]
+    pub(crate) db: PathBuf,
     #[command(flatten)]
     pub(crate) form: DiffForm,
     /// Compare rowids too where a table has a primary key of its own.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use libsql_link::{Location, Options, Token};
+use libsql_link::{Location, Options, RemoteUrl, Token};
+use turso_sync::Remote;
 
 use crate::{
     args::{GlobalArgs, RemoteArgs},
@@ -54,42 +55,53 @@ fn env_file_error(error: &dotenvy::Error) -> anyhow::Error {
     }
 }
 
-/// A remote database and how to open it.
-#[derive(Debug)]
-pub(crate) struct Remote {
-    pub(crate) location: Location,
-    pub(crate) options: Options,
-}
-
-/// The remote database that the arguments name, or else the environment.
+/// The remote database that the arguments name, or else the environment; one that is known from
+/// the state folder need not be named.
+///
+/// An address of the environment counts where the file is synced already, too: if it is another
+/// one, the token beside it is for another server, and must not be sent.
 ///
 /// A token in the address counts if none is given apart.
 pub(crate) fn remote(args: &RemoteArgs, global: &GlobalArgs) -> anyhow::Result<Remote> {
     let environment = Environment::read()?;
-    let url = args.url.clone().or_else(|| environment.get(URL_VARIABLE)).ok_or_else(|| {
-        Usage::error(format!(
-            "no remote database is named; give --url, or set {URL_VARIABLE} in the environment or \
-             in a file .env"
-        ))
-    })?;
-    let (location, own_token) = Location::parse(&url)?;
-    if location.url().is_none() {
-        return Err(Usage::error(format!(
-            "{location} is a file, not a remote database; an address begins with libsql://, \
-             https:// or http://"
-        )));
+    let mut token = None;
+    let mut url = None;
+    if let Some(text) = args.url.clone().or_else(|| environment.get(URL_VARIABLE)) {
+        match Location::parse(&text)? {
+            (Location::Remote(address), own) => {
+                url = Some(address);
+                token = own;
+            }
+            (location, _) => {
+                return Err(Usage::error(format!(
+                    "{location} is a file, not a remote database; an address begins with \
+                     libsql://, https:// or http://"
+                )));
+            }
+        }
     }
     let given = args.token.clone().map(|secret| secret.0);
-    let token = match given.or_else(|| environment.get(TOKEN_VARIABLE)) {
-        Some(text) => Some(Token::new(text)?),
-        None => own_token,
-    };
-    Ok(Remote { location, options: options(token, global) })
-}
-
-fn options(token: Option<Token>, global: &GlobalArgs) -> Options {
-    Options::new()
+    if let Some(text) = given.or_else(|| environment.get(TOKEN_VARIABLE)) {
+        token = Some(Token::new(text)?);
+    }
+    let options = Options::new()
         .token(token)
         .call_timeout(global.timeout)
-        .connect_timeout(global.timeout.min(CONNECT_TIMEOUT_MAX))
+        .connect_timeout(global.timeout.min(CONNECT_TIMEOUT_MAX));
+    Ok(Remote { url, options })
+}
+
+/// As [`remote`], where nothing else can name the remote database.
+pub(crate) fn named_remote(
+    args: &RemoteArgs,
+    global: &GlobalArgs,
+) -> anyhow::Result<(Remote, RemoteUrl)> {
+    let remote = remote(args, global)?;
+    match remote.url.clone() {
+        Some(url) => Ok((remote, url)),
+        None => Err(Usage::error(format!(
+            "no remote database is named; give --url, or set {URL_VARIABLE} in the environment or \
+             in a file .env"
+        ))),
+    }
 }

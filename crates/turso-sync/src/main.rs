@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Cli, Command};
+use commands::older;
 use output::Talk;
 
 /// How a command ended when it did not fail.
@@ -18,6 +19,13 @@ enum Ending {
     Done,
     /// There are differences, or conflicts, and somebody has to look at them.
     Different,
+}
+
+impl Ending {
+    /// Of the exit code that a report gives, 0 or 1.
+    fn of(exit_code: u8) -> Self {
+        if exit_code == 0 { Self::Done } else { Self::Different }
+    }
 }
 
 fn main() -> ExitCode {
@@ -48,8 +56,18 @@ fn run(cli: &Cli, talk: Talk) -> anyhow::Result<Ending> {
         Command::Apply(args) => commands::apply::run(args, talk),
         Command::Changeset(command) => commands::changeset::run(command, talk),
         Command::Merge(args) => commands::merge::run(args, talk),
+        Command::Init(args) => commands::init::run(args, &cli.global, talk),
+        Command::Status(args) => commands::status::run(args, &cli.global, talk),
+        Command::Push(args) => commands::push::run(args, &cli.global, talk),
+        Command::Pull(args) => commands::pull::run(args, &cli.global, talk),
+        Command::Reset(args) => commands::reset::run(args, &cli.global, talk),
         Command::Copy(args) => commands::copy::run(args, talk),
-        Command::ApplyDiff(args) => commands::apply_diff::run(args, talk),
-        Command::OfflineSync(args) => commands::offline_sync::run(args, &cli.global),
+        Command::Sync(args) => older::sync(args, &cli.global, talk),
+        Command::Workflow(args) => older::workflow(args, &cli.global, talk),
+        Command::DumpInit(args) => older::dump_init(args, &cli.global, talk),
+        Command::DumpPush(args) => older::dump_push(args, &cli.global, talk),
+        Command::ApplyDiff(args) => older::apply_diff(args, &cli.global, talk),
+        Command::LibsqlSync(args) => older::libsql_sync(args, &cli.global, talk),
+        Command::OfflineSync(args) => commands::offline_sync::run(args, &cli.global, talk),
     }
 }

@@ -1,6 +1,7 @@
 //! What all commands print alike: errors, JSON, tables, progress.
 
 use std::{
+    cell::Cell,
     fmt,
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
@@ -10,6 +11,7 @@ use std::{
 use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{HumanBytes, HumanCount, ProgressBar};
+use turso_sync::Step;
 
 /// What the user asked for cannot be done as it was asked: exit code 2.
 #[derive(Debug)]
@@ -59,6 +61,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     if let Some(error) = error.downcast_ref::<libsql_diff::Error>() {
         return diff_exit_code(error);
+    }
+    match error.downcast_ref::<turso_sync::Error>() {
+        Some(turso_sync::Error::Diff(error)) => return diff_exit_code(error),
+        Some(error) => return error.exit_code(),
+        None => {}
     }
     match error.downcast_ref::<libsql_link::Error>() {
         Some(libsql_link::Error::BadLocation { .. }) => 2,
@@ -162,12 +169,13 @@ impl Talk {
 
     /// A progress bar, shown if stderr is a terminal.
     pub(crate) fn bar(self, doing: &'static str) -> Bar {
+        let doing = Cell::new(doing);
         if self.is_quiet || !io::stderr().is_terminal() {
             return Bar { bar: None, doing };
         }
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(Duration::from_millis(100));
-        bar.set_message(doing);
+        bar.set_message(doing.get());
         Bar { bar: Some(bar), doing }
     }
 }
@@ -176,15 +184,35 @@ impl Talk {
 #[derive(Debug)]
 pub(crate) struct Bar {
     bar: Option<ProgressBar>,
-    doing: &'static str,
+    doing: Cell<&'static str>,
 }
 
 impl Bar {
     pub(crate) fn show(&self, table: &str, rows: u64, bytes: u64) {
         if let Some(bar) = &self.bar {
-            let (doing, rows, bytes) = (self.doing, HumanCount(rows), HumanBytes(bytes));
+            let (doing, rows, bytes) = (self.doing.get(), HumanCount(rows), HumanBytes(bytes));
             bar.set_message(format!("{doing} {table}: {rows} rows, {bytes}"));
         }
+    }
+}
+
+impl turso_sync::Progress for Bar {
+    fn step(&self, step: Step) {
+        self.doing.set(match step {
+            Step::Asking => "Asking the server",
+            Step::Fetching => "Fetching",
+            Step::Comparing => "Comparing",
+            Step::Staging => "Sending",
+            Step::Applying => "The server applies the changes",
+            _ => "Writing",
+        });
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.doing.get());
+        }
+    }
+
+    fn advance(&self, table: &str, rows: u64, bytes: u64) {
+        self.show(table, rows, bytes);
     }
 }
 

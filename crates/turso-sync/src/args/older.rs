@@ -50,7 +50,7 @@ pub(crate) struct WorkflowArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct DumpInitArgs {
+pub(crate) struct DumpFiles {
     /// The file that programs work on.
     #[arg(
         long,
@@ -66,6 +66,12 @@ pub(crate) struct DumpInitArgs {
     /// The remote database as SQL text.
     #[arg(long, visible_alias = "dump", value_name = "FILE", default_value = "original_dump.sql")]
     pub(crate) original_dump: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DumpInitArgs {
+    #[command(flatten)]
+    pub(crate) files: DumpFiles,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 }
@@ -73,7 +79,9 @@ pub(crate) struct DumpInitArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DumpPushArgs {
     #[command(flatten)]
-    pub(crate) files: DumpInitArgs,
+    pub(crate) files: DumpFiles,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
     /// Where the changes are kept as SQL text.
     #[arg(long, visible_alias = "diff", value_name = "FILE", default_value = "diff.sql")]
     pub(crate) diff_file: PathBuf,

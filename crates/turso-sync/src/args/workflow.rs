@@ -12,6 +12,13 @@ pub(crate) struct InitArgs {
     pub(crate) file: WorkingFile,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+    /// Bring a file that is there together with what the remote database has.
+    #[arg(long)]
+    pub(crate) merge: bool,
+    /// Who wins where both have something differently: the file (ours) or the remote database.
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = MergePolicy::Abort)]
+    #[arg(requires = "merge")]
+    pub(crate) policy: MergePolicy,
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -23,6 +30,9 @@ pub(crate) struct StatusArgs {
     pub(crate) file: WorkingFile,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+    /// Do not ask the server.
+    #[arg(long)]
+    pub(crate) offline: bool,
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -34,8 +44,14 @@ pub(crate) struct PushArgs {
     pub(crate) file: WorkingFile,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+    /// Keep what is pushed as SQL text in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) diff_file: Option<PathBuf>,
+    /// (older) Bring this local copy in step after the push.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) replica_path: Option<PathBuf>,
     /// Only say what would be pushed; nothing is written, here or there.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "diff_file")]
     pub(crate) dry_run: bool,
     /// Print the report as JSON.
     #[arg(long)]

@@ -2,14 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
-use rusqlite::backup::{Backup, StepResult};
-
 use super::files::{self, Scratch};
 use crate::{
     Ending,
     args::workflow::CopyArgs,
-    output::{self, Talk, Usage},
+    output::{Talk, Usage},
 };
 
 pub(crate) fn run(args: &CopyArgs, talk: Talk) -> anyhow::Result<Ending> {
@@ -44,13 +41,5 @@ fn replace(source: &Path, dest: &Path, force: bool) -> anyhow::Result<()> {
             dest.display()
         )));
     }
-    let cannot = || format!("cannot replace {}", dest.display());
-    let from = files::open_to_read(source)?;
-    let mut to = files::open_database(dest)?;
-    let outcome =
-        Backup::new(&from, &mut to).and_then(|copy| copy.step(-1)).with_context(cannot)?;
-    if outcome == StepResult::Done {
-        return Ok(());
-    }
-    Err(output::locked(dest)).with_context(cannot)
+    files::overwrite(source, dest)
 }

@@ -11,25 +11,46 @@ use super::files;
 use crate::{
     Ending,
     args::{DiffArgs, DiffForm},
-    output::{self, Talk, count},
+    output::{self, Talk, Usage, count},
 };
 
 pub(crate) fn run(args: &DiffArgs, talk: Talk) -> anyhow::Result<Ending> {
-    files::expect_database(&args.a)?;
-    files::expect_database(&args.b)?;
     let form = &args.form;
-    for out in [&form.out, &form.changeset, &form.patchset].into_iter().flatten() {
-        files::expect_writable(out, &[&args.a, &args.b])?;
-    }
+    let (Some(a), Some(b)) = (&args.a, &args.b) else {
+        return since_in_step(args, talk);
+    };
+    files::expect_database(a)?;
+    files::expect_database(b)?;
+    expect_outputs(form, &[a, b])?;
     let rowids = if args.rowids { Rowids::Always } else { Rowids::OnlyWithoutKey };
     let options = Options { rowids, ..Options::default() };
     let bar = talk.bar("Comparing");
-    let diff = libsql_diff::diff_with(&args.a, &args.b, &options, &mut |at| {
+    let diff = libsql_diff::diff_with(a, b, &options, &mut |at| {
         bar.show(&at.table, at.rows, at.bytes);
         ControlFlow::Continue(())
     });
     drop(bar);
     show(&diff?, form, args.limit, talk)
+}
+
+/// What a synced file has that it had not when it was last in step.
+fn since_in_step(args: &DiffArgs, talk: Talk) -> anyhow::Result<Ending> {
+    if args.rowids {
+        return Err(Usage::error("--rowids is for two files; name both"));
+    }
+    let file = args.a.as_deref().unwrap_or(&args.db);
+    expect_outputs(&args.form, &[file])?;
+    let bar = talk.bar("Comparing");
+    let diff = turso_sync::diff(file, &bar);
+    drop(bar);
+    show(&diff?, &args.form, args.limit, talk)
+}
+
+fn expect_outputs(form: &DiffForm, inputs: &[&Path]) -> anyhow::Result<()> {
+    for out in [&form.out, &form.changeset, &form.patchset].into_iter().flatten() {
+        files::expect_writable(out, inputs)?;
+    }
+    Ok(())
 }
 
 /// Shows or keeps a diff in the form that was asked for.

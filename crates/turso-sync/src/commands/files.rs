@@ -197,6 +197,29 @@ pub(crate) fn write_to(
     stdout.flush().context("cannot write to stdout")
 }
 
+/// Writes over a database in one transaction, so that programs that have it open see the old one or
+/// the new one.
+pub(crate) fn overwrite(source: &Path, dest: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot replace {}", dest.display());
+    let from = open_to_read(source)?;
+    let mut to = open_database(dest)?;
+    let outcome =
+        Backup::new(&from, &mut to).and_then(|copy| copy.step(-1)).with_context(cannot)?;
+    if outcome == StepResult::Done {
+        return Ok(());
+    }
+    Err(output::locked(dest)).with_context(cannot)
+}
+
+/// Makes `dest` a copy of the database `source`, whatever database it was.
+pub(crate) fn replace_copy(source: &Path, dest: &Path) -> anyhow::Result<()> {
+    if dest.exists() && is_database(dest)? {
+        return overwrite(source, dest);
+    }
+    expect_writable(dest, &[source])?;
+    Scratch::of(&open_to_read(source)?, source, Some(dest))?.keep(dest)
+}
+
 /// A copy of a database on which something is tried or made, in a folder of its own that goes with
 /// it.
 #[derive(Debug)]

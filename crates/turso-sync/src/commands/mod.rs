@@ -1,11 +1,18 @@
 //! One module for each command.
 
 pub(crate) mod apply;
-pub(crate) mod apply_diff;
 pub(crate) mod changeset;
 pub(crate) mod copy;
 pub(crate) mod diff;
 mod files;
+pub(crate) mod init;
 pub(crate) mod merge;
 pub(crate) mod offline_sync;
+pub(crate) mod older;
+pub(crate) mod pull;
+pub(crate) mod push;
+mod report;
+pub(crate) mod reset;
+pub(crate) mod status;
+mod step;
 mod values;

@@ -1,8 +1,15 @@
 //! `turso-sync offline-sync`, of the older tool: libSQL's own protocol for offline writes.
 
-use anyhow::anyhow;
-use libsql_link::blocking::Link;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
+use anyhow::{Context as _, anyhow};
+use libsql_link::{Error, Location, RemoteUrl, blocking::Link, offline};
+use serde::Serialize;
+
+use super::files;
 use crate::{
     Ending,
     args::{
@@ -10,33 +17,118 @@ use crate::{
         older::{Direction, OfflineSyncArgs},
     },
     environment,
+    output::{self, Talk, count},
 };
 
-pub(crate) fn run(args: &OfflineSyncArgs, global: &GlobalArgs) -> anyhow::Result<Ending> {
-    let remote = environment::remote(&args.remote.remote(), global)?;
-    let link = Link::open(&remote.location, remote.options.clone())?;
-    // Whether a libSQL server is there and lets us in; what it offers says little without that.
-    link.query("SELECT 1", &[])?;
-    let server = link.server()?;
-    if server.offline_generation.is_none() {
-        return Err(not_offered(args, &remote));
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    url: String,
+    pushed_frames: u32,
+    pulled_frames: u32,
+    fetched: bool,
+    generation: u32,
+    backup: Option<PathBuf>,
+}
+
+pub(crate) fn run(
+    args: &OfflineSyncArgs,
+    global: &GlobalArgs,
+    talk: Talk,
+) -> anyhow::Result<Ending> {
+    let (remote, url) = environment::named_remote(&args.remote.remote(), global)?;
+    let file = &args.db_path;
+    let link = Link::open(&Location::Remote(url.clone()), remote.options.clone())?;
+    let info = link.server()?;
+    if info.offline_generation.is_none() {
+        // Is it a libSQL server, and does it let us in? If not, that is what to say.
+        link.query("SELECT 1", &[])?;
+        return Err(not_offered(args, &url));
     }
-    Err(anyhow!("not built yet"))
+    let backup = if file.exists() { Some(back_up(file)?) } else { None };
+    let direction = match args.direction {
+        Direction::Pull => offline::Direction::Pull,
+        Direction::Push => offline::Direction::Push,
+        Direction::Both => offline::Direction::Both,
+    };
+    let bar = talk.bar("Syncing");
+    let outcome = offline::sync(file, &url, &remote.options, direction);
+    drop(bar);
+    let synced = outcome.map_err(|error| explained(error, backup.as_deref()))?;
+    if args.json {
+        output::print_json(&Report {
+            url: url.to_string(),
+            pushed_frames: synced.pushed_frames,
+            pulled_frames: synced.pulled_frames,
+            fetched: synced.fetched,
+            generation: synced.generation,
+            backup,
+        })?;
+        return Ok(Ending::Done);
+    }
+    let name = file.display();
+    let fetched = if synced.fetched { " (fetched, as there was none)" } else { "" };
+    output::print(&format!(
+        "Synced {name}{fetched} with {url}: {} changed pages sent, {} came; compared with the \
+         server's\n",
+        count(synced.pushed_frames.into()),
+        count(synced.pulled_frames.into()),
+    ))?;
+    if let Some(backup) = backup {
+        talk.say(&format!("What it was before is in {}", backup.display()));
+    }
+    Ok(Ending::Done)
 }
 
 /// What to do where the server does not have the protocol.
-fn not_offered(args: &OfflineSyncArgs, remote: &environment::Remote) -> anyhow::Error {
+fn not_offered(args: &OfflineSyncArgs, url: &RemoteUrl) -> anyhow::Error {
     let db = args.db_path.display();
     let instead = match args.direction {
-        Direction::Pull => format!("`turso-sync pull --db {db}`"),
-        Direction::Push => format!("`turso-sync push --db {db}`"),
-        Direction::Both => {
-            format!("`turso-sync pull --db {db}` and then `turso-sync push --db {db}`")
-        }
+        Direction::Pull => format!("`turso-sync pull {db}`"),
+        Direction::Push => format!("`turso-sync push {db}`"),
+        Direction::Both => format!("`turso-sync pull {db}` and then `turso-sync push {db}`"),
     };
     anyhow!(
-        "{} does not have libSQL's protocol for offline writes (it does not know /info); nothing \
-         was done. Use {instead}, which works with every libSQL server",
-        remote.location
+        "{url} does not have libSQL's protocol for offline writes (it does not know /info); nothing \
+         was done. Use {instead}, which works with every libSQL server"
     )
+}
+
+/// Says where the copy is that was made before.
+fn explained(error: Error, backup: Option<&Path>) -> anyhow::Error {
+    let error = anyhow::Error::from(error);
+    match backup {
+        Some(backup) => {
+            let message = format!("{error}; what the file was before is in {}", backup.display());
+            error.context(message)
+        }
+        None => error,
+    }
+}
+
+/// Copies the file and what belongs to it into a folder beside it, in the place of the last such
+/// copy.
+fn back_up(file: &Path) -> anyhow::Result<PathBuf> {
+    let mut name = OsString::from(file);
+    name.push(".offline-backup");
+    let folder = PathBuf::from(name);
+    let cannot = || format!("cannot copy {} to {}", file.display(), folder.display());
+    let copy = || -> std::io::Result<()> {
+        let new = tempfile::Builder::new()
+            .prefix(".offline-backup")
+            .tempdir_in(files::folder_of(file))?;
+        for part in offline::files(file) {
+            if let (true, Some(name)) = (part.exists(), part.file_name()) {
+                let target = new.path().join(name);
+                std::fs::copy(&part, &target)?;
+                std::fs::File::open(&target)?.sync_all()?;
+            }
+        }
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::rename(new.keep(), &folder)
+    };
+    copy().with_context(cannot)?;
+    Ok(folder)
 }

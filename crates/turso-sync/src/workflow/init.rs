@@ -6,7 +6,7 @@ use libsql_diff::MergePolicy;
 use rusqlite::Connection;
 
 use super::pull::restore;
-use super::{Remote, carry_application_id, compare, open_working};
+use super::{Remote, carry_application_id, compare, copy_database, open_working, require_file};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, watch};
 use crate::report::{CONFLICTS_LISTED_MAX, Changes, Conflict, InitReport};
@@ -57,6 +57,32 @@ pub fn init(
         let _ = std::fs::remove_dir_all(folder.path());
     }
     outcome
+}
+
+/// Begins to sync `file`, which was made from `base`, itself a copy of what the server has or had.
+///
+/// The server is not asked. What the file has and the base has not is pushed next; a row that the
+/// server has otherwise than the base is then a conflict.
+///
+/// # Errors
+/// [`Error::NoUrl`], [`Error::AlreadyInitialized`], [`Error::FileMissing`].
+pub fn adopt(file: &Path, base: &Path, remote: &Remote) -> Result<()> {
+    let url = remote.url.as_ref().ok_or(Error::NoUrl)?;
+    require_file(file)?;
+    let folder = Folder::of(file);
+    folder.create()?;
+    let _lock = folder.lock()?;
+    if folder.is_initialized() {
+        return Err(Error::AlreadyInitialized {
+            file: file.to_owned(),
+            folder: folder.path().to_owned(),
+            url: folder.state()?.url,
+        });
+    }
+    let incoming = folder.incoming();
+    copy_database(base, &incoming)?;
+    folder.replace_base(&incoming)?;
+    folder.save_state(&State::new(url.base()))
 }
 
 fn begin(

@@ -23,7 +23,7 @@ use crate::progress::{Progress, Step};
 use crate::state::{Folder, State, remove_database, sync_file};
 
 pub use copy::{Place, copy};
-pub use init::{Existing, init};
+pub use init::{Existing, adopt, init};
 pub use pull::{PullOptions, pull};
 pub use push::{PushOptions, push};
 pub use reset::reset;
@@ -78,6 +78,16 @@ pub fn diff(file: &Path, progress: &dyn Progress) -> Result<Diff> {
     folder.state()?;
     require_file(file)?;
     compare(&folder.base(), file, progress)
+}
+
+/// The file with what both sides had when they were last in step; it must not be written to.
+///
+/// # Errors
+/// [`Error::NotInitialized`] without a state folder.
+pub fn base(file: &Path) -> Result<PathBuf> {
+    let folder = Folder::of(file);
+    folder.state()?;
+    Ok(folder.base())
 }
 
 fn require_file(file: &Path) -> Result<()> {

@@ -115,7 +115,7 @@ fn said(code: i32, output: &Output) -> (String, String) {
     (stdout, stderr)
 }
 
-/// Names and bytes of all files in a folder and below, SQLite's own apart.
+/// Names and bytes of all files in a folder and below, SQLite's own and locks apart.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -125,7 +125,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
             let name = path.to_string_lossy();
             if path.is_dir() {
                 folders.push(path);
-            } else if !["-wal", "-shm"].iter().any(|end| name.ends_with(end)) {
+            } else if !["-wal", "-shm", ".sync/lock"].iter().any(|end| name.ends_with(end)) {
                 files.push((path.clone(), std::fs::read(&path).unwrap_or_default()));
             }
         }

@@ -136,7 +136,7 @@ fn bad_files_are_named_and_nothing_is_written() {
     desk.fails(2, &["diff", "none.db", "b.db"], "there is no file none.db");
     desk.fails(2, &["diff", "a.db", "folder"], "folder is a directory, not a file");
     desk.fails(2, &["diff", "a.db", "text"], "text is not an SQLite database");
-    desk.fails(2, &["diff", "a.db"], "Usage: turso-sync diff");
+    desk.fails(2, &["diff", "a.db"], "a.db: not synced yet");
     desk.fails(2, &["diff", "a.db", "b.db", "--out", "a.db"], "a.db is read");
     desk.fails(2, &["diff", "a.db", "a.db", "--out", "./b.db"], "b.db is a database");
     desk.fails(2, &["diff", "a.db", "b.db", "--out", "none/f"], "there is no folder none");

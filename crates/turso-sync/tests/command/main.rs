@@ -8,4 +8,6 @@ mod files;
 mod forms;
 mod merges;
 mod older;
+mod readme;
 mod refused;
+mod workflow;

@@ -10,7 +10,14 @@ use testkit::{
 use crate::desk::Desk;
 
 /// The commands, and what the address and the token are called there.
-const COMMANDS: &[(&[&str], &str)] = &[(&["offline-sync"], "--sync-url")];
+const COMMANDS: &[(&[&str], &str)] = &[
+    (&["init", "new.db"], "--url"),
+    (&["sync"], "--url"),
+    (&["workflow"], "--url"),
+    (&["dump-init"], "--url"),
+    (&["libsql-sync"], "--sync-url"),
+    (&["offline-sync"], "--sync-url"),
+];
 
 const SECRET: &str = "eyJhbGciOiJFZERTQSJ9.s3cret.s3cret";
 

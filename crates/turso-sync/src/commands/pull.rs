@@ -1,0 +1,71 @@
+//! `turso-sync pull`.
+
+use std::path::Path;
+
+use libsql_diff::MergePolicy;
+use turso_sync::{PullEnd, PullOptions, PullReport, Remote};
+
+use super::report;
+use crate::{
+    Ending,
+    args::{GlobalArgs, workflow::PullArgs},
+    environment,
+    output::{self, Talk, count},
+};
+
+pub(crate) fn run(args: &PullArgs, global: &GlobalArgs, talk: Talk) -> anyhow::Result<Ending> {
+    let remote = environment::remote(&args.remote, global)?;
+    let file = args.file.path();
+    let outcome = pull(file, &remote, args.policy.into(), args.dry_run, talk)?;
+    if args.json {
+        output::print_json(&outcome)?;
+    } else {
+        output::print(&text(file, &outcome))?;
+    }
+    Ok(Ending::of(outcome.exit_code()))
+}
+
+pub(crate) fn pull(
+    file: &Path,
+    remote: &Remote,
+    policy: MergePolicy,
+    dry_run: bool,
+    talk: Talk,
+) -> anyhow::Result<PullReport> {
+    let bar = talk.bar("Asking the server");
+    Ok(turso_sync::pull(file, remote, &PullOptions { policy, dry_run }, &bar)?)
+}
+
+/// The report as text.
+pub(crate) fn text(file: &Path, outcome: &PullReport) -> String {
+    let name = file.display();
+    let incoming = report::in_words(&outcome.incoming);
+    let conflicts = report::conflicts(&outcome.conflicts, outcome.conflicts_count);
+    let number = count(outcome.conflicts_count);
+    let settled = if outcome.conflicts_count > 0 {
+        format!("{conflicts}{number} conflicts settled by --policy\n")
+    } else {
+        String::new()
+    };
+    let local = if outcome.local.is_empty() {
+        String::new()
+    } else {
+        format!("Local changes stay: {}\n", report::in_words(&outcome.local))
+    };
+    match outcome.end {
+        PullEnd::Nothing => format!("Nothing new for {name}.\n{local}"),
+        PullEnd::DryRun => format!(
+            "{settled}Would bring into {name}: {incoming}\n{}{local}",
+            report::by_table(&outcome.incoming)
+        ),
+        PullEnd::Pulled => format!("{settled}Brought into {name}: {incoming}\n{local}"),
+        _ => {
+            let reason = outcome.reason.as_deref().map(|why| format!("{why}\n"));
+            format!(
+                "{conflicts}{}{number} conflicts; {name} is as it was. Settle them in the file, or \
+                 choose a side: `turso-sync pull {name} --policy ours` or `--policy theirs`\n",
+                reason.unwrap_or_default(),
+            )
+        }
+    }
+}
