@@ -73,6 +73,34 @@ impl Census {
     }
 }
 
+/// Tells progress as the share of the ids that are passed, which is that of the contacts where ids
+/// are evenly spread: to count the contacts would mean to read them twice.
+struct Passed<'p> {
+    progress: &'p dyn Progress,
+    first: i64,
+    last: i64,
+    /// So many ids are one step.
+    step: u64,
+}
+
+impl<'p> Passed<'p> {
+    fn begin(progress: &'p dyn Progress, ids: Option<(i64, i64)>) -> Self {
+        let (first, last) = ids.unwrap_or((0, 0));
+        let steps_max = 1 << 32;
+        let step = last.abs_diff(first) / steps_max + 1;
+        progress.stage(Stage::Read, ids.map(|_| last.abs_diff(first) / step + 1));
+        Self { progress, first, last, step }
+    }
+
+    fn clamp(&self, id: i64) -> i64 {
+        id.clamp(self.first, self.last)
+    }
+
+    fn advance(&self, from: i64, to: i64) {
+        self.progress.advance(to.abs_diff(from) / self.step);
+    }
+}
+
 /// Reads every contact of a database and drafts its messages. Nothing is written.
 pub(crate) fn survey(
     database: &Database,
@@ -80,7 +108,7 @@ pub(crate) fn survey(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<(Vec<Ledger>, Census), Error> {
-    progress.stage(Stage::Read, Some(database.contact_count()?));
+    let passed = Passed::begin(progress, database.contact_ids()?);
     let parts = u32::try_from(threads * RANGES_PER_THREAD).unwrap_or(u32::MAX);
     let ranges = database.contact_ranges(parts)?;
     let next = AtomicUsize::new(0);
@@ -90,7 +118,7 @@ pub(crate) fn survey(
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(range) = ranges.get(number) else { return Ok(done) };
-            let (ledger, census) = survey_range(&mut scanner, planner, range.clone(), progress)?;
+            let (ledger, census) = survey_range(&mut scanner, planner, range.clone(), &passed)?;
             done.push((number, ledger, census));
         }
     };
@@ -120,11 +148,12 @@ fn survey_range(
     scanner: &mut Scanner<'_>,
     planner: &Planner<'_>,
     ids: RangeInclusive<i64>,
-    progress: &dyn Progress,
+    passed: &Passed<'_>,
 ) -> Result<(Ledger, Census), Error> {
     let mut ledger = Ledger::new(planner);
     let mut census = Census::default();
     let mut draft = Draft::default();
+    let (mut reported, end) = (passed.clamp(*ids.start()), passed.clamp(*ids.end()));
     let mut unreported = 0;
     let _: ControlFlow<()> = scanner.range(ids, |visited| {
         match visited {
@@ -140,13 +169,16 @@ fn survey_range(
             }
         }
         unreported += 1;
-        if unreported == CONTACTS_PER_REPORT {
-            progress.advance(unreported);
-            unreported = 0;
+        if unreported >= CONTACTS_PER_REPORT
+            && let Visited::Contact(input) = visited
+        {
+            let id = passed.clamp(input.id);
+            passed.advance(reported, id);
+            (reported, unreported) = (id, 0);
         }
         ControlFlow::Continue(())
     })?;
-    progress.advance(unreported);
+    passed.advance(reported, end);
     Ok((ledger, census))
 }
 

@@ -249,18 +249,29 @@ pub fn is_email(text: &str) -> bool {
 
 /// The form that nearly all addresses have, accepted without a full parse.
 fn is_plain_email(text: &[u8]) -> bool {
-    let Some(at) = text.iter().position(|byte| *byte == b'@') else { return false };
-    let (local, domain) = (&text[..at], &text[at + 1..]);
-    let dotted = |part: &[u8], labels: usize, length: usize, extra: &[u8]| {
-        part.len() <= 255
-            && part.split(|byte| *byte == b'.').count() >= labels
-            && part.split(|byte| *byte == b'.').all(|label| {
-                !label.is_empty()
-                    && label.len() <= length
-                    && label.iter().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(byte))
-            })
+    let mut bytes = text.iter().enumerate();
+    let mut label = 0;
+    let domain = loop {
+        match bytes.next() {
+            Some((_, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'+' | b'-')) => label += 1,
+            Some((_, b'.')) if label > 0 => label = 0,
+            Some((at, b'@')) if label > 0 && at <= 64 => break at + 1,
+            _ => return false,
+        }
     };
-    local.len() <= 64 && dotted(local, 1, 64, b"_+-") && dotted(domain, 2, 63, b"")
+    label = 0;
+    let mut labels = 1;
+    for (_, byte) in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' if label < 63 => label += 1,
+            b'.' if label > 0 => {
+                label = 0;
+                labels += 1;
+            }
+            _ => return false,
+        }
+    }
+    label > 0 && labels >= 2 && text.len() - domain <= 255
 }
 
 fn check_zip(zip: Value<'_>) -> Result<State, Problem> {

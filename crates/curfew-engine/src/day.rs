@@ -11,6 +11,10 @@ use std::{
 use jiff::{SignedDuration, civil::Date};
 
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
+/// The calendar repeats after 400 years.
+const DAYS_PER_ERA: i32 = 146_097;
+/// Days from March 1 of the year 0 to the epoch.
+const EPOCH_IN_ERA: i32 = 719_468;
 
 /// A civil date, as the number of days since 1970-01-01.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,8 +33,25 @@ impl Day {
 
     /// The day of a calendar date.
     pub fn from_date(date: Date) -> Self {
-        let hours = date.duration_since(EPOCH).as_hours();
-        Self(i32::try_from(hours / 24).expect("jiff's dates are within 20,000 years"))
+        // Years begin in March, so that the day that some lack is their last.
+        let (month, day) = (i32::from(date.month()), i32::from(date.day()));
+        let year = i32::from(date.year()) - i32::from(month <= 2);
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let (era, year) = (year.div_euclid(400), year.rem_euclid(400));
+        let day_of_era = year * 365 + year / 4 - year / 100 + day_of_year;
+        Self(era * DAYS_PER_ERA + day_of_era - EPOCH_IN_ERA)
+    }
+
+    /// Year, month and day of month.
+    pub(crate) fn civil(self) -> (i32, i32, i32) {
+        let days = self.0.saturating_add(EPOCH_IN_ERA);
+        let (era, day) = (days.div_euclid(DAYS_PER_ERA), days.rem_euclid(DAYS_PER_ERA));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day_of_year = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        (era * 400 + year + i32::from(month <= 2), month, day_of_month)
     }
 
     /// The calendar date; days outside of jiff's years -9999 to 9999 give the nearest one inside.
@@ -66,7 +87,11 @@ impl Day {
     /// assert_eq!(Day::parse("02/03/2027"), Err(DateError::Malformed));
     /// ```
     pub fn parse(text: &str) -> Result<Self, DateError> {
-        let bytes = text.as_bytes();
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    /// Like [`Day::parse`]; bytes that are no UTF-8 are malformed.
+    pub(crate) fn parse_bytes(bytes: &[u8]) -> Result<Self, DateError> {
         let (Some(date), rest) = (bytes.get(..10), bytes.get(10..).unwrap_or_default()) else {
             return Err(DateError::Malformed);
         };
@@ -90,13 +115,13 @@ impl Day {
 
     /// The calendar year.
     pub fn year(self) -> i16 {
-        self.to_date().year()
+        i16::try_from(self.civil().0.clamp(-9999, 9999)).expect("four digits")
     }
 
     /// The first day of this day's month.
     #[must_use]
     pub fn month_start(self) -> Self {
-        self - (i32::from(self.to_date().day()) - 1)
+        self - (self.civil().2 - 1)
     }
 }
 
@@ -327,6 +352,22 @@ mod tests {
             let day = Day::new(number);
             assert_eq!(Day::parse(&day.to_string()), Ok(day));
             assert_eq!(Day::from_date(day.to_date()), day);
+        }
+    }
+
+    #[test]
+    fn days_and_dates_are_those_of_the_calendar() {
+        let first = jiff::civil::date(-9999, 1, 1);
+        let dates = std::iter::successors(Some(first), |date| date.tomorrow().ok());
+        let mut number = i32::try_from(first.duration_since(EPOCH).as_hours() / 24).unwrap();
+        // Every day of the years around the epoch, and every seventeenth of all others.
+        for date in dates {
+            if number % 17 == 0 || (-50_000..50_000).contains(&number) {
+                assert_eq!(Day::from_date(date).number(), number, "{date}");
+                let civil = (date.year().into(), date.month().into(), date.day().into());
+                assert_eq!(Day::new(number).civil(), civil, "{date}");
+            }
+            number += 1;
         }
     }
 

@@ -5,20 +5,21 @@ use std::{borrow::Cow, fmt};
 use crate::{CAMPAIGN_PREFIX, Catalog, Day, FOLLOWUP_PREFIX, KindId, PlanConfig, WindowReason};
 
 /// A row of `email_schedules` as the database has it. A column that is missing, or that holds a
-/// value of another type, is `None`.
+/// value of another type, is `None`. Texts that are only compared come as bytes: one that is not
+/// UTF-8 equals no other.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs, reason = "the names are the columns")]
 pub struct RawRow<'a> {
     pub id: i64,
     pub email_type: Option<&'a str>,
-    pub scheduled_send_date: Option<&'a str>,
-    pub scheduled_send_time: Option<&'a str>,
-    pub status: Option<&'a str>,
-    pub skip_reason: Option<&'a str>,
+    pub scheduled_send_date: Option<&'a [u8]>,
+    pub scheduled_send_time: Option<&'a [u8]>,
+    pub status: Option<&'a [u8]>,
+    pub skip_reason: Option<&'a [u8]>,
     pub priority: Option<i64>,
     pub campaign_instance_id: Option<i64>,
-    pub email_template: Option<&'a str>,
-    pub sms_template: Option<&'a str>,
+    pub email_template: Option<&'a [u8]>,
+    pub sms_template: Option<&'a [u8]>,
     pub event_year: Option<i64>,
     pub event_month: Option<i64>,
     pub event_day: Option<i64>,
@@ -51,11 +52,15 @@ pub enum Status {
 impl Status {
     /// Reads the column `status`.
     pub fn of(text: Option<&str>) -> Self {
+        Self::of_bytes(text.map(str::as_bytes))
+    }
+
+    fn of_bytes(text: Option<&[u8]>) -> Self {
         match text {
-            Some("pre-scheduled") => Self::PreScheduled,
-            Some("skipped") => Self::Skipped,
-            Some("sent" | "delivered") => Self::Committed { counts: true, sent: true },
-            Some("scheduled" | "processing") => Self::Committed { counts: true, sent: false },
+            Some(b"pre-scheduled") => Self::PreScheduled,
+            Some(b"skipped") => Self::Skipped,
+            Some(b"sent" | b"delivered") => Self::Committed { counts: true, sent: true },
+            Some(b"scheduled" | b"processing") => Self::Committed { counts: true, sent: false },
             _ => Self::Committed { counts: false, sent: false },
         }
     }
@@ -80,12 +85,8 @@ pub struct EventColumns {
 impl EventColumns {
     /// The columns of an event on `day`.
     pub fn of(day: Day) -> Self {
-        let date = day.to_date();
-        Self {
-            year: Some(date.year().into()),
-            month: Some(date.month().into()),
-            day: Some(date.day().into()),
-        }
+        let (year, month, day) = day.civil();
+        Self { year: Some(year.into()), month: Some(month.into()), day: Some(day.into()) }
     }
 
     /// Whether all three columns have a value.
@@ -155,8 +156,9 @@ pub enum StoredReason {
 }
 
 impl StoredReason {
-    fn parse(text: Option<&str>, frequency_text: &str) -> Self {
+    fn parse(text: Option<&[u8]>, frequency_text: &str) -> Self {
         let Some(text) = text else { return Self::None };
+        let Ok(text) = std::str::from_utf8(text) else { return Self::Other };
         if let Some(reason) = WindowReason::parse(text) {
             return Self::Known(SkipReason::Window(reason));
         }
@@ -273,13 +275,15 @@ impl<'c> RowReader<'c> {
         };
         let is_follow_up = lower.starts_with(FOLLOWUP_PREFIX);
         let kind = self.catalog.find(&lower, raw.campaign_instance_id);
-        let status = Status::of(raw.status);
+        let status = Status::of_bytes(raw.status);
         let date_text = raw.scheduled_send_date.unwrap_or_default();
-        let date = Day::parse(date_text).ok();
+        let date = Day::parse_bytes(date_text).ok();
         let entry = kind.map(|id| self.catalog.kind(id));
         let sms = match (raw.sms_template, entry) {
             (None, _) => StoredSms::None,
-            (Some(text), Some(entry)) if entry.sms_template.as_deref() == Some(text) => {
+            (Some(text), Some(entry))
+                if entry.sms_template.as_ref().is_some_and(|own| own.as_bytes() == text) =>
+            {
                 StoredSms::OfKind
             }
             _ => StoredSms::Other,
@@ -288,7 +292,8 @@ impl<'c> RowReader<'c> {
             Status::Committed { sent: true, .. } => {
                 raw.actual_send_datetime.and_then(Moment::parse).or_else(|| {
                     let midnight = Moment::of(date?);
-                    let time = raw.scheduled_send_time.unwrap_or_default();
+                    let time = raw.scheduled_send_time.and_then(|time| str::from_utf8(time).ok());
+                    let time = time.unwrap_or_default();
                     Some(Moment::parse(&format!("{} {time}", date?)).unwrap_or(midnight))
                 })
             }
@@ -300,11 +305,7 @@ impl<'c> RowReader<'c> {
             is_follow_up,
             status,
             date,
-            reason: if status == Status::Skipped || raw.skip_reason.is_some() {
-                StoredReason::parse(raw.skip_reason, &self.frequency_text)
-            } else {
-                StoredReason::None
-            },
+            reason: StoredReason::parse(raw.skip_reason, &self.frequency_text),
             priority: raw.priority,
             instance_id: raw.campaign_instance_id,
             event: EventColumns {
@@ -319,8 +320,10 @@ impl<'c> RowReader<'c> {
             sent_at,
             kind_is_lower: matches!(lower, Cow::Borrowed(_)),
             form_is_current: date_text.len() == 10
-                && raw.scheduled_send_time == Some(self.send_time)
-                && entry.is_some_and(|entry| entry.email_template.as_deref() == raw.email_template),
+                && raw.scheduled_send_time == Some(self.send_time.as_bytes())
+                && entry.is_some_and(|entry| {
+                    entry.email_template.as_deref().map(str::as_bytes) == raw.email_template
+                }),
             sms,
             kind: kind.map_or_else(|| StoredKind::Other(lower.into()), StoredKind::Known),
         }

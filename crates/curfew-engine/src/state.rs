@@ -8,6 +8,31 @@ static CODES: &[&str] = &include!(concat!(env!("OUT_DIR"), "/state_codes.rs"));
 static ZIP_STATES: &[u8; 100_000] = include_bytes!(concat!(env!("OUT_DIR"), "/zip_states.bin"));
 /// Armed-forces post offices have ZIP codes, but are not places with laws of their own.
 const MILITARY: [&str; 3] = ["AA", "AE", "AP"];
+/// For every two letters: 0 if they are no state's code, else one more than the state's index.
+static CODE_PLACES: [u8; 26 * 26] = code_places();
+
+const fn code_places() -> [u8; 26 * 26] {
+    let codes: &[&str] = &include!(concat!(env!("OUT_DIR"), "/state_codes.rs"));
+    let mut places = [0; 26 * 26];
+    let mut index = 0;
+    let mut place = 1;
+    while index < codes.len() {
+        let code = codes[index].as_bytes();
+        let mut is_military = false;
+        let mut at = 0;
+        while at < MILITARY.len() {
+            let other = MILITARY[at].as_bytes();
+            is_military |= code[0] == other[0] && code[1] == other[1];
+            at += 1;
+        }
+        if !is_military {
+            places[(code[0] - b'A') as usize * 26 + (code[1] - b'A') as usize] = place;
+        }
+        index += 1;
+        place += 1;
+    }
+    places
+}
 
 /// A state, the District of Columbia, a territory, or an armed-forces post region.
 ///
@@ -36,9 +61,12 @@ impl State {
     /// ```
     pub fn from_code(code: &str) -> Option<Self> {
         let bytes: [u8; 2] = code.as_bytes().try_into().ok()?;
-        let upper = bytes.map(|byte| byte.to_ascii_uppercase());
-        let index = CODES.binary_search_by(|code| code.as_bytes().cmp(&upper[..])).ok()?;
-        (!MILITARY.contains(&CODES[index])).then(|| Self::at(index))
+        let [first, second] = bytes.map(|byte| byte.to_ascii_uppercase().wrapping_sub(b'A'));
+        if first >= 26 || second >= 26 {
+            return None;
+        }
+        let place = CODE_PLACES[usize::from(first) * 26 + usize::from(second)];
+        place.checked_sub(1).map(Self)
     }
 
     /// The state of a five-digit ZIP code (0 to 99999), or `None` if the code is not in use.
@@ -57,10 +85,6 @@ impl State {
     /// The state's place in the order of codes, from 0.
     pub fn index(self) -> usize {
         usize::from(self.0)
-    }
-
-    fn at(index: usize) -> Self {
-        Self(u8::try_from(index).expect("fewer than 256 codes, the build script checks"))
     }
 }
 

@@ -215,18 +215,7 @@ impl Database {
     /// Splits all possible contact ids into at most `parts` ranges, which follow each other and
     /// hold about equally many of the ids in use if those are evenly spread.
     pub fn contact_ranges(&self, parts: u32) -> Result<Vec<RangeInclusive<i64>>, StoreError> {
-        let extreme = |function: &str| {
-            // One aggregate per statement: SQLite finds it at the end of the index.
-            let sql =
-                format!("SELECT {function}(id) FROM main.contacts WHERE typeof(id) = 'integer'");
-            self.connection.query_row(&sql, [], |row| row.get::<_, Option<i64>>(0))
-        };
-        let (first, last) = extreme("min")
-            .and_then(|first| Ok((first, extreme("max")?)))
-            .map_err(|error| self.fail("read the contacts' ids", error))?;
-        let (Some(first), Some(last)) = (first, last) else {
-            return Ok(vec![i64::MIN..=i64::MAX]);
-        };
+        let Some((first, last)) = self.contact_ids()? else { return Ok(vec![i64::MIN..=i64::MAX]) };
         let (first, last) = (i128::from(first), i128::from(last));
         let width = (last - first + 1).div_euclid(i128::from(parts.max(1))).max(1);
         let mut ranges = Vec::new();
@@ -241,6 +230,21 @@ impl Database {
         }
         ranges.push(start..=i64::MAX);
         Ok(ranges)
+    }
+
+    /// The lowest and the highest of the contacts' ids that are whole numbers, if there are any.
+    pub fn contact_ids(&self) -> Result<Option<(i64, i64)>, StoreError> {
+        let extreme = |function: &str| {
+            // One aggregate per statement: SQLite finds it at the end of the index.
+            let sql =
+                format!("SELECT {function}(id) FROM main.contacts WHERE typeof(id) = 'integer'");
+            self.connection.query_row(&sql, [], |row| row.get::<_, Option<i64>>(0))
+        };
+        let found = extreme("min").and_then(|first| Ok((first, extreme("max")?)));
+        match found.map_err(|error| self.fail("read the contacts' ids", error))? {
+            (Some(first), Some(last)) => Ok(Some((first, last))),
+            _ => Ok(None),
+        }
     }
 
     pub(crate) fn fail(&self, doing: &'static str, error: rusqlite::Error) -> StoreError {

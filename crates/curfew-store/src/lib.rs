@@ -22,6 +22,7 @@ mod retry;
 mod runs;
 mod scan;
 mod schema;
+mod stream;
 mod writer;
 
 pub use campaigns::{

@@ -9,14 +9,13 @@ use curfew_engine::{
     Answer, Behaviour, Catalog, ContactInput, Day, ExistingRow, FOLLOWUP_PREFIX, Field, Issue,
     Moment, PlanConfig, Problem, RawContact, RawRow, RowReader, Target, TargetStatus, Value,
 };
-use fallible_streaming_iterator::FallibleStreamingIterator as _;
-use rusqlite::{Connection, Row, Rows, Statement, types::ValueRef};
+use libsql_pages::{LogMark, Pages};
+use rusqlite::{Connection, Statement, types::ValueRef};
 
 use crate::{
-    Database, StoreError,
-    cell::{integer, text},
-    json,
+    Database, StoreError, json,
     schema::{Affinity, Table, index_in_order_of, quote},
+    stream::{Layout, Reading, Row, Stream},
 };
 
 type SqlResult<T> = rusqlite::Result<T>;
@@ -97,14 +96,15 @@ impl Scanner<'_> {
         let (Some(first), Some(last)) = (first, last) else {
             return Ok(ControlFlow::Continue(()));
         };
-        self.read(|scanner, statements| {
-            if first == i64::MIN {
-                let flow = scanner.unusable_ids(&mut visit)?;
+        let unusable_ids = self.queries.unusable_ids.clone().filter(|_| first == i64::MIN);
+        self.read(|scanner, sources| {
+            if let Some(sql) = unusable_ids {
+                let flow = scanner.unusable_ids(&sql, &mut visit)?;
                 if flow.is_break() {
                     return Ok(flow);
                 }
             }
-            scanner.merge(statements, first, last, None, &mut visit)
+            scanner.merge(sources, first, last, None, &mut visit)
         })
     }
 
@@ -119,10 +119,10 @@ impl Scanner<'_> {
         mut visit: impl FnMut(Visited<'_>) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, StoreError> {
         assert!(ids.is_sorted_by(|a, b| a < b), "the chosen ids ascend");
-        self.read(|scanner, statements| {
+        self.read(|scanner, sources| {
             for run in ids.chunk_by(|a, b| b.checked_sub(*a).is_some_and(|gap| gap <= GAP_MAX)) {
                 let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-                let flow = scanner.merge(statements, *first, *last, Some(run), &mut visit)?;
+                let flow = scanner.merge(sources, *first, *last, Some(run), &mut visit)?;
                 if flow.is_break() {
                     return Ok(flow);
                 }
@@ -131,25 +131,37 @@ impl Scanner<'_> {
         })
     }
 
-    /// Prepares the statements and holds the database to one state.
+    /// Holds the database to one state and tells how its tables are read.
     fn read<B>(
         &mut self,
-        work: impl FnOnce(&mut Self, &mut Statements<'_>) -> SqlResult<ControlFlow<B>>,
+        work: impl FnOnce(&mut Self, &mut Sources<'_>) -> SqlResult<ControlFlow<B>>,
     ) -> Result<ControlFlow<B>, StoreError> {
         let db = self.db;
-        let _snapshot = db.connection().is_autocommit().then(|| db.snapshot()).transpose()?;
-        self.queries
-            .prepare(db.connection())
-            .and_then(|mut statements| work(self, &mut statements))
-            .map_err(|error| db.fail("read the contacts", error))
+        let fail = |error| db.fail("read the contacts", error);
+        let mut snapshot = None;
+        let mut pages = None;
+        if db.connection().is_autocommit() {
+            let mark = LogMark::of(db.connection());
+            snapshot = Some(db.snapshot()?);
+            if schema_version(db.connection()).map_err(fail)? == self.queries.schema_version {
+                pages = Pages::open(db.connection(), mark);
+            }
+        }
+        let queries = std::mem::take(&mut self.queries);
+        let result = queries
+            .sources(db.connection(), pages.as_ref())
+            .and_then(|mut sources| work(self, &mut sources));
+        self.queries = queries;
+        drop(snapshot);
+        result.map_err(fail)
     }
 
     /// Reports the rows of `contacts` whose ids are missing or are no whole numbers.
     fn unusable_ids<B>(
-        &mut self,
+        &self,
+        sql: &str,
         visit: &mut impl FnMut(Visited<'_>) -> ControlFlow<B>,
     ) -> SqlResult<ControlFlow<B>> {
-        let Some(sql) = &self.queries.unusable_ids else { return Ok(ControlFlow::Continue(())) };
         let mut statement = self.db.connection().prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -166,18 +178,18 @@ impl Scanner<'_> {
     /// Merges the five tables over a range of ids. If `chosen` is given, only those are visited.
     fn merge<B>(
         &mut self,
-        statements: &mut Statements<'_>,
+        sources: &mut Sources<'_>,
         first: i64,
         last: i64,
         chosen: Option<&[i64]>,
         visit: &mut impl FnMut(Visited<'_>) -> ControlFlow<B>,
     ) -> SqlResult<ControlFlow<B>> {
         let range = [first, last];
-        let mut contacts = Stream::open(statements.contacts.as_mut(), range)?;
-        let mut schedules = Stream::open(statements.schedules.as_mut(), range)?;
-        let mut targets = Stream::open(statements.targets.as_mut(), range)?;
-        let mut clicks = Stream::open(statements.clicks.as_mut(), range)?;
-        let mut events = Stream::open(statements.events.as_mut(), range)?;
+        let mut contacts = Stream::open(&mut sources.contacts, range)?;
+        let mut schedules = Stream::open(&mut sources.schedules, range)?;
+        let mut targets = Stream::open(&mut sources.targets, range)?;
+        let mut clicks = Stream::open(&mut sources.clicks, range)?;
+        let mut events = Stream::open(&mut sources.events, range)?;
         let mut chosen = chosen.map(|ids| ids.iter().copied().peekable());
         let memory = &mut self.memory;
 
@@ -260,15 +272,15 @@ impl Memory {
             return Ok(());
         }
         while let Some(row) = clicks.at(id) {
-            self.behaviour.clicks.extend(text(row, 1)?.and_then(Moment::parse));
+            self.behaviour.clicks.extend(row.text(1)?.and_then(Moment::parse));
             clicks.advance()?;
         }
         self.behaviour.clicks.sort_unstable();
         self.answers.clear();
         while let Some(row) = events.at(id) {
-            let order = integer(row, 1)?.unwrap_or_default();
-            let answer = text(row, 2)?.and_then(Moment::parse).map(|at| {
-                let (has_medical_conditions, any_yes) = read_answers(text(row, 3).ok().flatten());
+            let order = row.integer(1)?.unwrap_or_default();
+            let answer = row.text(2)?.and_then(Moment::parse).map(|at| {
+                let (has_medical_conditions, any_yes) = read_answers(row.text(3).ok().flatten());
                 (order, Answer { at, has_medical_conditions, any_yes })
             });
             self.answers.extend(answer);
@@ -280,51 +292,11 @@ impl Memory {
     }
 }
 
-/// The rows of one statement, in the order of their first column, the contact's id.
-struct Stream<'s> {
-    rows: Option<Rows<'s>>,
-    /// The id of the current row; `None` at the end.
-    key: Option<i64>,
-}
-
-impl<'s> Stream<'s> {
-    fn open(statement: Option<&'s mut Statement<'_>>, range: [i64; 2]) -> SqlResult<Self> {
-        let rows = statement.map(|statement| statement.query(range)).transpose()?;
-        let mut stream = Self { rows, key: None };
-        stream.advance()?;
-        Ok(stream)
-    }
-
-    /// Goes to the next row whose id is a whole number.
-    fn advance(&mut self) -> SqlResult<()> {
-        self.key = None;
-        let Some(rows) = &mut self.rows else { return Ok(()) };
-        while let Some(row) = rows.next()? {
-            if let ValueRef::Integer(key) = row.get_ref(0)? {
-                self.key = Some(key);
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// The current row, if it belongs to this contact.
-    fn at(&self, id: i64) -> Option<&Row<'s>> {
-        if self.key == Some(id) { self.rows.as_ref()?.get() } else { None }
-    }
-
-    /// Passes over all rows of this contact.
-    fn skip(&mut self, id: i64) -> SqlResult<()> {
-        while self.key == Some(id) {
-            self.advance()?;
-        }
-        Ok(())
-    }
-}
-
-/// The texts of the statements, as they suit the tables of one database.
-#[derive(Debug)]
+/// How the tables of one database are read.
+#[derive(Debug, Default)]
 struct Queries {
+    /// The version of the schema that they were made for.
+    schema_version: i64,
     contacts: Option<Query>,
     schedules: Option<Query>,
     targets: Option<Query>,
@@ -335,12 +307,16 @@ struct Queries {
 }
 
 #[derive(Debug)]
-struct Statements<'d> {
-    contacts: Option<Statement<'d>>,
-    schedules: Option<Statement<'d>>,
-    targets: Option<Statement<'d>>,
-    clicks: Option<Statement<'d>>,
-    events: Option<Statement<'d>>,
+struct Sources<'d> {
+    contacts: Reading<'d>,
+    schedules: Reading<'d>,
+    targets: Reading<'d>,
+    clicks: Reading<'d>,
+    events: Reading<'d>,
+}
+
+fn schema_version(db: &Connection) -> SqlResult<i64> {
+    db.prepare_cached("PRAGMA main.schema_version")?.query_row([], |row| row.get(0))
 }
 
 /// A statement in two forms.
@@ -350,6 +326,8 @@ struct Query {
     sql: String,
     /// Left to choose, for an index that turns out not to serve.
     fallback: String,
+    /// Where the values are on the pages, if they can be read from there.
+    layout: Option<Layout>,
 }
 
 impl Query {
@@ -360,8 +338,11 @@ impl Query {
 
 impl Queries {
     fn of(db: &Connection) -> SqlResult<Self> {
+        // Read first: if the schema changes meanwhile, this is not the version that is found later.
+        let schema_version = schema_version(db)?;
         let (contacts, unusable_ids) = contact_queries(db)?;
         Ok(Self {
+            schema_version,
             contacts,
             unusable_ids,
             schedules: query(db, "email_schedules", &SCHEDULE_COLUMNS, "")?,
@@ -376,15 +357,24 @@ impl Queries {
         })
     }
 
-    fn prepare<'d>(&self, db: &'d Connection) -> SqlResult<Statements<'d>> {
-        let prepare =
-            |query: &Option<Query>| query.as_ref().map(|query| query.prepare(db)).transpose();
-        Ok(Statements {
-            contacts: prepare(&self.contacts)?,
-            schedules: prepare(&self.schedules)?,
-            targets: prepare(&self.targets)?,
-            clicks: prepare(&self.clicks)?,
-            events: prepare(&self.events)?,
+    fn sources<'d>(
+        &'d self,
+        db: &'d Connection,
+        pages: Option<&'d Pages<'d>>,
+    ) -> SqlResult<Sources<'d>> {
+        let reading = |query: &'d Option<Query>| {
+            let Some(query) = query else { return Ok(Reading::Nothing) };
+            match (pages, &query.layout) {
+                (Some(pages), Some(layout)) => Ok(Reading::Pages(pages, layout)),
+                _ => query.prepare(db).map(Reading::Statement),
+            }
+        };
+        Ok(Sources {
+            contacts: reading(&self.contacts)?,
+            schedules: reading(&self.schedules)?,
+            targets: reading(&self.targets)?,
+            clicks: reading(&self.clicks)?,
+            events: reading(&self.events)?,
         })
     }
 }
@@ -417,10 +407,12 @@ const TARGET_COLUMNS: [&str; 4] = ["id", "campaign_instance_id", "trigger_date",
 
 fn contact_queries(db: &Connection) -> SqlResult<(Option<Query>, Option<String>)> {
     let Some(table) = Table::read(db, "contacts")? else { return Ok((None, None)) };
-    let columns = CONTACT_COLUMNS.map(|name| match name {
-        "birth_date" if table.column(name).is_none() => table.expression("birthday"),
-        name => table.expression(name),
+    let names = CONTACT_COLUMNS.map(|name| match name {
+        "birth_date" if table.column(name).is_none() => "birthday",
+        name => name,
     });
+    let layout = Layout::by_rowid(db, &table, "id", &names)?;
+    let columns = names.map(|name| table.expression(name));
     let (columns, id, name) = (columns.join(", "), table.expression("id"), quote(&table.name));
     let is_key = table.rowid_column().is_some_and(|key| key.name.eq_ignore_ascii_case("id"));
     // Of equal ids the one stored first comes first.
@@ -432,7 +424,7 @@ fn contact_queries(db: &Connection) -> SqlResult<(Option<Query>, Option<String>)
     let unusable = (!is_key).then(|| {
         format!("SELECT {id} FROM main.{name} WHERE typeof({id}) <> 'integer' ORDER BY {id}")
     });
-    Ok((Some(Query { fallback: sql.clone(), sql }), unusable))
+    Ok((Some(Query { fallback: sql.clone(), sql, layout }), unusable))
 }
 
 /// The statement for a table in which contacts are named by `contact_id`; `None` if there is none.
@@ -447,6 +439,7 @@ fn query(
     if !condition.is_empty() && table.column("event_type").is_none() {
         return Ok(None);
     }
+    let names = columns;
     let columns: Vec<String> = columns
         .iter()
         .map(|name| match *name {
@@ -472,13 +465,17 @@ fn query(
             quote(&table.name),
         )
     };
+    let layout = match &index {
+        Some(index) if condition.is_empty() => Layout::by_index(db, &table, index, names)?,
+        _ => None,
+    };
     let indexed = index.map_or_else(String::new, |name| format!(" INDEXED BY {}", quote(&name)));
-    Ok(Some(Query { sql: text(indexed), fallback: text(String::new()) }))
+    Ok(Some(Query { sql: text(indexed), fallback: text(String::new()), layout }))
 }
 
-fn read_contact<'r>(id: i64, row: &'r Row<'_>) -> SqlResult<RawContact<'r>> {
-    let value = |at: usize| -> SqlResult<Value<'r>> {
-        Ok(match row.get_ref(at)? {
+fn read_contact(id: i64, row: Row<'_>) -> SqlResult<RawContact<'_>> {
+    let value = |at: usize| {
+        Ok::<_, rusqlite::Error>(match row.value(at)? {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(number) => Value::Integer(number),
             ValueRef::Text(bytes) => std::str::from_utf8(bytes).map_or(Value::Other, Value::Text),
@@ -500,50 +497,50 @@ fn read_contact<'r>(id: i64, row: &'r Row<'_>) -> SqlResult<RawContact<'r>> {
 /// The key of `metadata` under which a follow-up names its initial row.
 const INITIAL_KEY: &str = "initial_comm_log_id";
 
-fn read_row(row: &Row<'_>, reader: &RowReader<'_>) -> SqlResult<ExistingRow> {
-    let email_type = text(row, 2)?;
+fn read_row(row: Row<'_>, reader: &RowReader<'_>) -> SqlResult<ExistingRow> {
+    let email_type = row.text(2)?;
     let is_follow_up = email_type.is_some_and(|kind| {
         kind.get(..FOLLOWUP_PREFIX.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(FOLLOWUP_PREFIX))
     });
     // Whatever its kind, a committed row that names an initial row handles its follow-up.
-    let named = text(row, 16)?;
+    let named = row.text(16)?;
     let metadata = named.filter(|_| is_follow_up);
     let metadata_initial = named
         .filter(|text| text.contains(INITIAL_KEY))
         .and_then(|text| json::pick(text, [INITIAL_KEY]))
         .and_then(|[initial]| initial?.as_i64());
     Ok(reader.read(&RawRow {
-        id: integer(row, 1)?.unwrap_or_default(),
+        id: row.integer(1)?.unwrap_or_default(),
         email_type,
-        scheduled_send_date: text(row, 3)?,
-        scheduled_send_time: text(row, 4)?,
-        status: text(row, 5)?,
-        skip_reason: text(row, 6)?,
-        priority: integer(row, 7)?,
-        campaign_instance_id: integer(row, 8)?,
-        email_template: text(row, 9)?,
-        sms_template: text(row, 10)?,
-        event_year: integer(row, 11)?,
-        event_month: integer(row, 12)?,
-        event_day: integer(row, 13)?,
-        initial_schedule_id: integer(row, 14)?,
-        shift_days: integer(row, 15)?,
+        scheduled_send_date: row.bytes(3)?,
+        scheduled_send_time: row.bytes(4)?,
+        status: row.bytes(5)?,
+        skip_reason: row.bytes(6)?,
+        priority: row.integer(7)?,
+        campaign_instance_id: row.integer(8)?,
+        email_template: row.bytes(9)?,
+        sms_template: row.bytes(10)?,
+        event_year: row.integer(11)?,
+        event_month: row.integer(12)?,
+        event_day: row.integer(13)?,
+        initial_schedule_id: row.integer(14)?,
+        shift_days: row.integer(15)?,
         metadata,
         metadata_initial,
-        actual_send_datetime: text(row, 17)?,
+        actual_send_datetime: row.text(17)?,
     }))
 }
 
 /// `None` for a row without a usable id.
-fn read_target(row: &Row<'_>, catalog: &Catalog) -> SqlResult<Option<Target>> {
-    let campaign = integer(row, 2)?.and_then(|instance| catalog.campaign_index(instance));
-    let Some(id) = integer(row, 1)? else { return Ok(None) };
-    let trigger = match row.get_ref(3)? {
+fn read_target(row: Row<'_>, catalog: &Catalog) -> SqlResult<Option<Target>> {
+    let campaign = row.integer(2)?.and_then(|instance| catalog.campaign_index(instance));
+    let Some(id) = row.integer(1)? else { return Ok(None) };
+    let trigger = match row.value(3)? {
         ValueRef::Null | ValueRef::Text(b"") => Ok(None),
-        _ => Day::parse(text(row, 3)?.unwrap_or("?")).map(Some),
+        _ => Day::parse(row.text(3)?.unwrap_or("?")).map(Some),
     };
-    Ok(Some(Target { id, campaign, trigger, status: TargetStatus::of(text(row, 4)?) }))
+    Ok(Some(Target { id, campaign, trigger, status: TargetStatus::of(row.text(4)?) }))
 }
 
 /// Whether there are medical conditions, and whether any main question was answered with yes.
@@ -594,6 +591,10 @@ mod tests {
         legacy.migrate("now").unwrap();
         for db in [&fresh, &legacy] {
             let db = db.connection();
+            let queries = Queries::of(db).unwrap();
+            for query in [queries.contacts, queries.schedules, queries.targets, queries.clicks] {
+                assert!(query.unwrap().layout.is_some(), "the pages are read");
+            }
             for statistics in
                 ["", "ANALYZE", "UPDATE sqlite_stat1 SET stat = '9000000 1'; ANALYZE sqlite_schema"]
             {
@@ -619,7 +620,7 @@ mod tests {
         .unwrap();
         assert!(explain(&db).iter().any(|line| line.contains("TEMP B-TREE")));
         let queries = Queries::of(&db).unwrap();
-        assert!(queries.prepare(&db).is_ok());
+        assert!(queries.sources(&db, None).is_ok());
         assert!(queries.contacts.is_none() && queries.schedules.is_none());
     }
 }

@@ -26,16 +26,14 @@ impl Record {
             return Err(broken);
         }
         while at < header {
-            let serial = match bytes[at] {
-                byte @ ..0x80 => {
-                    at += 1;
-                    u32::from(byte)
-                }
-                _ => {
-                    let (serial, used) = varint(bytes, at).ok_or(broken)?;
-                    at += used;
-                    u32::try_from(serial).map_err(|_| broken)?
-                }
+            let byte = bytes[at];
+            let serial = if byte < 0x80 {
+                at += 1;
+                u32::from(byte)
+            } else {
+                let (serial, used) = varint(bytes, at).ok_or(broken)?;
+                at += used;
+                u32::try_from(serial).map_err(|_| broken)?
             };
             // A record has at most 2^31 bytes.
             let place = u32::try_from(content).map_err(|_| broken)?;
@@ -57,6 +55,7 @@ impl Record {
     }
 
     /// The value in this place; `None` if the record ends before. `bytes` is what was parsed.
+    #[inline]
     pub fn value<'r>(&self, bytes: &'r [u8], place: usize) -> Option<ValueRef<'r>> {
         let (serial, at) = *self.fields.get(place)?;
         let content = bytes.get(at as usize..)?;
@@ -84,6 +83,7 @@ impl Record {
 }
 
 /// A big-endian signed number.
+#[inline]
 fn integer<const BYTES: usize>(content: &[u8]) -> Option<i64> {
     let bytes: &[u8; BYTES] = content.first_chunk()?;
     let mut wide = [if bytes[0] >= 0x80 { 0xff } else { 0 }; 8];
@@ -92,6 +92,7 @@ fn integer<const BYTES: usize>(content: &[u8]) -> Option<i64> {
 }
 
 /// How many bytes a value of this serial type takes; `None` for the two that files never hold.
+#[inline]
 fn serial_length(serial: u32) -> Option<usize> {
     const LENGTHS: [u8; 12] = [0, 1, 2, 3, 4, 6, 8, 8, 0, 0, u8::MAX, u8::MAX];
     match LENGTHS.get(serial as usize) {
@@ -102,6 +103,7 @@ fn serial_length(serial: u32) -> Option<usize> {
 }
 
 /// SQLite's variable-length integer at `at`, and its length.
+#[inline]
 pub(crate) fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let bytes = bytes.get(at..)?;
     let first = *bytes.first()?;

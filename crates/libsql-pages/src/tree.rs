@@ -32,17 +32,19 @@ struct Level {
 }
 
 impl Level {
-    fn read(&mut self, tree: &TreeOf<'_>, number: u32, stretch: &mut Stretch) -> Result<(), Damaged> {
+    fn read(
+        &mut self,
+        tree: &TreeOf<'_>,
+        number: u32,
+        stretch: &mut Stretch,
+    ) -> Result<(), Damaged> {
         if self.number == number {
             return Ok(());
         }
         self.number = 0;
         tree.pages.read(number, &mut self.page, stretch)?;
-        let (leaf, interior) = if tree.is_index {
-            (LEAF_INDEX, INTERIOR_INDEX)
-        } else {
-            (LEAF_TABLE, INTERIOR_TABLE)
-        };
+        let (leaf, interior) =
+            if tree.is_index { (LEAF_INDEX, INTERIOR_INDEX) } else { (LEAF_TABLE, INTERIOR_TABLE) };
         self.is_leaf = self.page[0] == leaf;
         if !self.is_leaf && self.page[0] != interior {
             return Err(Damaged("a page is not part of its tree"));

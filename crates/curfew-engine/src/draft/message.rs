@@ -1,7 +1,5 @@
 //! What a draft holds: messages, what happens to rows, and notes for an explanation.
 
-use std::hash::{Hash as _, Hasher as _};
-
 use crate::{
     Catalog, Contact, ContactInput, Day, DeleteReason, EventColumns, Issue, KindClass, KindId,
     SkipReason, Standing, WantedRow, WindowReason,
@@ -227,16 +225,31 @@ impl Draft {
 
     /// A number that changes when what is planned for the contact changes.
     pub(crate) fn fingerprint(&self) -> u32 {
-        let mut hasher = std::hash::DefaultHasher::new();
+        let pair =
+            |a: i32, b: i32| u64::from(a.cast_unsigned()) << 32 | u64::from(b.cast_unsigned());
+        let number = |number: Option<i64>| number.map_or(u64::MAX / 3, i64::cast_unsigned);
+        let mut hash = Mixer(0);
         for message in &self.messages {
-            let event = (message.event, message.initial_id, message.row, message.is_dated());
-            (message.kind, message.ideal, message.deadline, message.date, event).hash(&mut hasher);
+            hash.add(pair(message.ideal.number(), message.deadline.number()));
+            let flags = i32::from(message.kind.0) << 1 | i32::from(message.is_dated());
+            hash.add(pair(message.date.number(), flags));
+            hash.add(message.row.map_or(u64::MAX, |row| row as u64));
+            hash.add(number(message.event.year));
+            hash.add(number(message.event.month));
+            hash.add(number(message.event.day));
+            hash.add(number(message.initial_id));
         }
         for fate in &self.fates {
-            std::mem::discriminant(fate).hash(&mut hasher);
+            hash.add(match fate {
+                Fate::Committed => 1,
+                Fate::OfMessage => 2,
+                Fate::History => 3,
+                Fate::HistoryLowerCase => 4,
+                Fate::Expires => 5,
+                Fate::Deleted(_) => 6,
+            });
         }
-        // The upper half is as good as the whole.
-        u32::try_from(hasher.finish() >> 32).expect("32 bits are left")
+        hash.finish()
     }
 
     /// The contact, if it is valid and active.
@@ -245,5 +258,24 @@ impl Draft {
             Some(Standing::Valid(contact)) => Some(contact),
             _ => None,
         }
+    }
+}
+
+/// Mixes numbers, in their order, into one: a multiplication to 128 bits each, both halves used.
+struct Mixer(u64);
+
+impl Mixer {
+    fn add(&mut self, number: u64) {
+        // Any odd constants with irregular bits serve: these are of the golden ratio and of pi.
+        let factor = u128::from(self.0 ^ 0x9e37_79b9_7f4a_7c15);
+        let product = factor * u128::from(number ^ 0x243f_6a88_85a3_08d3);
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+        let (low, high) = (product as u64, (product >> 64) as u64);
+        self.0 = low.rotate_left(23) ^ high;
+    }
+
+    fn finish(&self) -> u32 {
+        // The upper half is as good as the whole.
+        u32::try_from(self.0 >> 32).expect("32 bits are left")
     }
 }

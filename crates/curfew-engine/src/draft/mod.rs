@@ -394,10 +394,11 @@ impl<'c> Planner<'c> {
         attributions: Option<&mut Attributions>,
     ) {
         let kind = self.catalog.kind(candidate.kind);
+        let event = EventColumns::of(candidate.event);
         let same_event = |row: &ExistingRow| {
             row.kind == StoredKind::Known(candidate.kind)
                 && row.instance_id.unwrap_or(0) == kind.instance_id
-                && row.event.date() == Some(candidate.event)
+                && row.event == event
         };
         let own_row = input
             .rows
@@ -446,7 +447,7 @@ impl<'c> Planner<'c> {
 
         let mut message = Message {
             kind: candidate.kind,
-            event: EventColumns::of(candidate.event),
+            event,
             ideal: candidate.ideal,
             deadline: candidate.deadline,
             priority: kind.priority,
@@ -480,10 +481,11 @@ impl<'c> Planner<'c> {
         input: &ContactInput<'_>,
         attributions: &mut Attributions,
     ) {
+        let event = EventColumns::of(candidate.event);
         let same_event = |row: &ExistingRow| {
             row.kind == StoredKind::Known(candidate.kind)
                 && row.instance_id.unwrap_or(0) == 0
-                && row.event.date() == Some(candidate.event)
+                && row.event == event
         };
         if committed_row_handling(candidate, &same_event, input.rows).is_none() {
             self.attribute(candidate.ideal, exclusions, attributions);

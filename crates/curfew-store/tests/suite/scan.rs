@@ -71,10 +71,17 @@ fn collect(
     lines
 }
 
-fn range(db: &Database, ids: impl RangeBounds<i64>) -> Vec<String> {
-    collect(db, &catalog(db), |scanner, visit| {
-        assert!(scanner.range(ids, visit).unwrap().is_continue());
-    })
+fn range(db: &Database, ids: impl RangeBounds<i64> + Clone) -> Vec<String> {
+    let read = |ids| {
+        collect(db, &catalog(db), |scanner, visit| {
+            assert!(scanner.range(ids, visit).unwrap().is_continue());
+        })
+    };
+    let from_pages = read(ids.clone());
+    // Within a transaction of its caller a scanner asks SQLite for every row.
+    let _transaction = db.snapshot().unwrap();
+    assert_eq!(from_pages, read(ids));
+    from_pages
 }
 
 fn chosen(db: &Database, ids: &[i64]) -> Vec<String> {
@@ -151,6 +158,44 @@ fn five_tables_are_merged_in_the_order_of_contacts() {
     assert_eq!(parts.len(), 3);
     let joined: Vec<String> = parts.into_iter().flat_map(|part| range(&db, part)).collect();
     assert_eq!(joined, EXPECTED);
+}
+
+#[test]
+fn rows_are_read_from_the_pages_as_sqlite_reads_them() {
+    let folder = Folder::new();
+    let mut db = read_write(&folder.file(
+        "CREATE TABLE contacts (id INTEGER PRIMARY KEY, email, zip_code TEXT, birth_date TEXT,
+           effective_date TEXT, phone_number);
+         WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+         INSERT INTO contacts SELECT i * 3, 'a' || i || '@example.com', 10000 + i, '1960-01-01',
+           CASE i % 5 WHEN 0 THEN NULL ELSE '2020-01-0' || (i % 9) END, i FROM n;
+         ALTER TABLE contacts ADD COLUMN status TEXT NOT NULL DEFAULT 'active';
+         ALTER TABLE contacts ADD COLUMN state;",
+    ));
+    db.migrate(NOW).unwrap();
+    let db = &db;
+    let run = |sql: &str| db.connection().execute_batch(sql).unwrap();
+    run("INSERT INTO email_schedules (contact_id, email_type, scheduled_send_date,
+           scheduled_send_time, status, metadata)
+         SELECT c.id + n.column1 - 1, 'followup_1_cold', '2026-09-1' || (c.id % 10), '08:30:00',
+           CASE c.id % 4 WHEN 0 THEN 'sent' ELSE 'skipped' END,
+           '{\"initial_comm_log_id\": ' || c.id || ', \"x\": \"'
+             || CASE c.id % 97 WHEN 0 THEN hex(zeroblob(9000)) ELSE '' END || '\"}'
+         FROM contacts AS c, (VALUES (0), (1), (1)) AS n ORDER BY c.id");
+    let before = range(db, ..);
+    assert!(before.len() > 3000, "{}", before.len());
+    // Rows of one contact far from each other, and others gone.
+    run("DELETE FROM email_schedules WHERE id % 11 = 0;
+         UPDATE email_schedules SET contact_id = contact_id / 2 WHERE id % 13 = 0;
+         UPDATE contacts SET state = 'NY', email = hex(zeroblob(3000)) WHERE id % 300 = 0;
+         INSERT INTO email_schedules (contact_id, email_type, scheduled_send_date,
+           scheduled_send_time, status) SELECT id, 'aep', 'x', 'y', 'sent' FROM contacts
+           WHERE id % 7 = 0");
+    let after = range(db, ..);
+    assert_ne!(before, after);
+    let parts = db.contact_ranges(7).unwrap();
+    let joined: Vec<String> = parts.into_iter().flat_map(|part| range(db, part)).collect();
+    assert_eq!(joined, after);
 }
 
 #[test]

@@ -1,0 +1,326 @@
+//! The rows of one table in the order of contacts: from a statement, or from the pages themselves.
+
+use fallible_streaming_iterator::FallibleStreamingIterator as _;
+use libsql_pages::{IndexCursor, Pages, Record, TableCursor};
+use rusqlite::{
+    Connection, OptionalExtension as _, Rows, Statement,
+    types::{Value, ValueRef},
+};
+
+use crate::schema::{Affinity, Table};
+
+type SqlResult<T> = rusqlite::Result<T>;
+
+/// How a table is read.
+#[derive(Debug)]
+pub(crate) enum Reading<'d> {
+    /// There is no such table.
+    Nothing,
+    Statement(Statement<'d>),
+    Pages(&'d Pages<'d>, &'d Layout),
+}
+
+/// The rows of one table, in the order of their first column, the contact's id.
+pub(crate) struct Stream<'s> {
+    source: Source<'s>,
+    /// The id of the current row; `None` at the end.
+    pub(crate) key: Option<i64>,
+}
+
+enum Source<'s> {
+    Nothing,
+    Statement(Rows<'s>),
+    Pages(PageRows<'s>),
+}
+
+/// The current row of a stream.
+#[derive(Clone, Copy)]
+pub(crate) enum Row<'r> {
+    Statement(&'r rusqlite::Row<'r>),
+    Pages(PageRow<'r>),
+}
+
+/// A row on its page.
+#[derive(Clone, Copy)]
+pub(crate) struct PageRow<'r> {
+    rowid: i64,
+    bytes: &'r [u8],
+    record: &'r Record,
+    columns: &'r [Place],
+}
+
+impl<'s> Stream<'s> {
+    pub(crate) fn open(reading: &'s mut Reading<'_>, range: [i64; 2]) -> SqlResult<Self> {
+        let source = match reading {
+            Reading::Nothing => Source::Nothing,
+            Reading::Statement(statement) => Source::Statement(statement.query(range)?),
+            Reading::Pages(pages, layout) => Source::Pages(PageRows::new(pages, layout, range)),
+        };
+        let mut stream = Self { source, key: None };
+        stream.advance()?;
+        Ok(stream)
+    }
+
+    /// Goes to the next row whose id is a whole number.
+    pub(crate) fn advance(&mut self) -> SqlResult<()> {
+        self.key = match &mut self.source {
+            Source::Nothing => None,
+            Source::Pages(rows) => rows.advance()?,
+            Source::Statement(rows) => loop {
+                let Some(row) = rows.next()? else { break None };
+                if let ValueRef::Integer(key) = row.get_ref(0)? {
+                    break Some(key);
+                }
+            },
+        };
+        Ok(())
+    }
+
+    /// The current row, if it belongs to this contact.
+    pub(crate) fn at(&self, id: i64) -> Option<Row<'_>> {
+        if self.key != Some(id) {
+            return None;
+        }
+        match &self.source {
+            Source::Nothing => None,
+            Source::Statement(rows) => rows.get().map(Row::Statement),
+            Source::Pages(rows) => Some(Row::Pages(rows.current())),
+        }
+    }
+
+    /// Passes over all rows of this contact.
+    pub(crate) fn skip(&mut self, id: i64) -> SqlResult<()> {
+        while self.key == Some(id) {
+            self.advance()?;
+        }
+        Ok(())
+    }
+}
+
+impl<'r> Row<'r> {
+    /// The value in this column; the first is the contact's id.
+    #[inline]
+    pub(crate) fn value(self, at: usize) -> SqlResult<ValueRef<'r>> {
+        match self {
+            Self::Statement(row) => row.get_ref(at),
+            Self::Pages(row) => Ok(row.value(at)),
+        }
+    }
+
+    /// The text in this column as bytes, UTF-8 or not; `None` for a value of another type.
+    #[inline]
+    pub(crate) fn bytes(self, at: usize) -> SqlResult<Option<&'r [u8]>> {
+        Ok(match self.value(at)? {
+            ValueRef::Text(bytes) => Some(bytes),
+            _ => None,
+        })
+    }
+
+    /// The text in this column; `None` for a value of another type, and for a text that is not
+    /// UTF-8.
+    #[inline]
+    pub(crate) fn text(self, at: usize) -> SqlResult<Option<&'r str>> {
+        Ok(match self.value(at)? {
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        })
+    }
+
+    /// The whole number in this column; `None` for a value of another type.
+    #[inline]
+    pub(crate) fn integer(self, at: usize) -> SqlResult<Option<i64>> {
+        Ok(match self.value(at)? {
+            ValueRef::Integer(number) => Some(number),
+            _ => None,
+        })
+    }
+}
+
+/// Where the values of a table's columns are.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// The first page of the table.
+    table: u32,
+    /// The first page of the index that gives the order; `None` if that is the order of rowids.
+    index: Option<u32>,
+    /// The first is the contact's id.
+    columns: Vec<Place>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// There is no such column.
+    Nowhere,
+    Rowid,
+    /// The place in the record, and the value of rows that were written before the column was added.
+    Stored(usize, Value),
+}
+
+impl Layout {
+    /// For a table whose rowid is the contact's id; `None` if it cannot be read from its pages.
+    pub(crate) fn by_rowid(
+        db: &Connection,
+        table: &Table,
+        key: &str,
+        columns: &[&str],
+    ) -> SqlResult<Option<Self>> {
+        if !table.rowid_column().is_some_and(|column| column.name.eq_ignore_ascii_case(key)) {
+            return Ok(None);
+        }
+        Self::of(db, table, None, key, columns)
+    }
+
+    /// For a table that is read in the order of an index on `contact_id`; `None` if it cannot be
+    /// read from its pages.
+    pub(crate) fn by_index(
+        db: &Connection,
+        table: &Table,
+        index: &str,
+        columns: &[&str],
+    ) -> SqlResult<Option<Self>> {
+        let descends: bool = db
+            .prepare("SELECT \"desc\" FROM pragma_index_xinfo(?1, 'main') WHERE seqno = 0")?
+            .query_row([index], |row| row.get(0))?;
+        let Some(root) = root(db, "index", index)?.filter(|_| !descends) else { return Ok(None) };
+        Self::of(db, table, Some(root), "contact_id", columns)
+    }
+
+    fn of(
+        db: &Connection,
+        table: &Table,
+        index: Option<u32>,
+        key: &str,
+        columns: &[&str],
+    ) -> SqlResult<Option<Self>> {
+        let is_plain = table.sort == "table"
+            && table.has_rowid
+            && !table.columns.iter().any(|column| column.is_generated);
+        if !is_plain {
+            return Ok(None);
+        }
+        let Some(root) = root(db, "table", &table.name)? else { return Ok(None) };
+        let mut places = Vec::with_capacity(columns.len() + 1);
+        for name in [key].iter().chain(columns) {
+            let Some(place) = place(db, table, name)? else { return Ok(None) };
+            places.push(place);
+        }
+        Ok(Some(Self { table: root, index, columns: places }))
+    }
+}
+
+/// The first page of a table or an index.
+fn root(db: &Connection, sort: &str, name: &str) -> SqlResult<Option<u32>> {
+    db.prepare("SELECT rootpage FROM main.sqlite_schema WHERE type = ?1 AND name = ?2")?
+        .query_row([sort, name], |row| row.get(0))
+        .optional()
+}
+
+/// Where a column's values are; `None` if that is more than a place.
+fn place(db: &Connection, table: &Table, name: &str) -> SqlResult<Option<Place>> {
+    let same = |column: &crate::schema::Column| column.name.eq_ignore_ascii_case(name);
+    if table.rowid_column().is_some_and(same) {
+        return Ok(Some(Place::Rowid));
+    }
+    let Some(place) = table.columns.iter().position(same) else {
+        return Ok(Some(if name == "rowid" { Place::Rowid } else { Place::Nowhere }));
+    };
+    let column = &table.columns[place];
+    let affinity = column.affinity();
+    // Whole numbers in a column of reals are stored as integers.
+    if affinity == Affinity::Real {
+        return Ok(None);
+    }
+    let default = match &column.default {
+        None => Value::Null,
+        Some(default) => {
+            let found = db.query_row(&format!("SELECT {default}"), [], |row| row.get(0));
+            let Ok(value) = found else { return Ok(None) };
+            value
+        }
+    };
+    // Others would be converted.
+    let stays = match (&default, affinity) {
+        (Value::Null, _)
+        | (Value::Integer(_), Affinity::Integer | Affinity::Numeric | Affinity::Blob)
+        | (Value::Text(_), Affinity::Text | Affinity::Blob) => true,
+        _ => false,
+    };
+    Ok(stays.then_some(Place::Stored(place, default)))
+}
+
+/// Rows of a table, from its pages.
+pub(crate) struct PageRows<'p> {
+    table: TableCursor<'p>,
+    index: Option<IndexCursor<'p>>,
+    record: Record,
+    layout: &'p Layout,
+    first: i64,
+    last: i64,
+    is_open: bool,
+}
+
+impl<'p> PageRows<'p> {
+    fn new(pages: &'p Pages<'p>, layout: &'p Layout, [first, last]: [i64; 2]) -> Self {
+        Self {
+            table: TableCursor::new(pages, layout.table),
+            index: layout.index.map(|root| IndexCursor::new(pages, root)),
+            record: Record::default(),
+            layout,
+            first,
+            last,
+            is_open: false,
+        }
+    }
+
+    /// Goes to the next row and gives its contact's id.
+    fn advance(&mut self) -> SqlResult<Option<i64>> {
+        let is_first = !std::mem::replace(&mut self.is_open, true);
+        let Some(index) = &mut self.index else {
+            let found =
+                if is_first { self.table.seek(self.first)? } else { self.table.advance()? };
+            if !found || self.table.rowid() > self.last {
+                return Ok(None);
+            }
+            self.record.parse(self.table.bytes())?;
+            return Ok(Some(self.table.rowid()));
+        };
+        let mut found = if is_first { index.seek(self.first)? } else { index.advance()? };
+        while found {
+            match index.key() {
+                ValueRef::Integer(key) if key <= self.last => {
+                    if !self.table.find(index.rowid()?)? {
+                        return Err(libsql_pages::Damaged("an index points to no row").into());
+                    }
+                    self.record.parse(self.table.bytes())?;
+                    return Ok(Some(key));
+                }
+                // A real number belongs to nobody.
+                ValueRef::Real(_) => found = index.advance()?,
+                _ => break,
+            }
+        }
+        Ok(None)
+    }
+
+    fn current(&self) -> PageRow<'_> {
+        PageRow {
+            rowid: self.table.rowid(),
+            bytes: self.table.bytes(),
+            record: &self.record,
+            columns: &self.layout.columns,
+        }
+    }
+}
+
+impl<'r> PageRow<'r> {
+    #[inline]
+    fn value(self, at: usize) -> ValueRef<'r> {
+        match &self.columns[at] {
+            Place::Stored(place, default) => {
+                self.record.value(self.bytes, *place).unwrap_or_else(|| default.into())
+            }
+            Place::Rowid => ValueRef::Integer(self.rowid),
+            Place::Nowhere => ValueRef::Null,
+        }
+    }
+}
