@@ -359,15 +359,14 @@ mod tests {
     fn days_and_dates_are_those_of_the_calendar() {
         let first = jiff::civil::date(-9999, 1, 1);
         let dates = std::iter::successors(Some(first), |date| date.tomorrow().ok());
-        let mut number = i32::try_from(first.duration_since(EPOCH).as_hours() / 24).unwrap();
+        let number = i32::try_from(first.duration_since(EPOCH).as_hours() / 24).unwrap();
         // Every day of the years around the epoch, and every seventeenth of all others.
-        for date in dates {
+        for (number, date) in (number..).zip(dates) {
             if number % 17 == 0 || (-50_000..50_000).contains(&number) {
                 assert_eq!(Day::from_date(date).number(), number, "{date}");
                 let civil = (date.year().into(), date.month().into(), date.day().into());
                 assert_eq!(Day::new(number).civil(), civil, "{date}");
             }
-            number += 1;
         }
     }
 
