@@ -30,7 +30,7 @@ pub(crate) struct Stream<'s> {
 enum Source<'s> {
     Nothing,
     Statement(Rows<'s>),
-    Pages(PageRows<'s>),
+    Pages(Box<PageRows<'s>>),
 }
 
 /// The current row of a stream.
@@ -54,7 +54,9 @@ impl<'s> Stream<'s> {
         let source = match reading {
             Reading::Nothing => Source::Nothing,
             Reading::Statement(statement) => Source::Statement(statement.query(range)?),
-            Reading::Pages(pages, layout) => Source::Pages(PageRows::new(pages, layout, range)),
+            Reading::Pages(pages, layout) => {
+                Source::Pages(Box::new(PageRows::new(pages, layout, range)))
+            }
         };
         let mut stream = Self { source, key: None };
         stream.advance()?;
@@ -201,7 +203,7 @@ impl Layout {
         let Some(root) = root(db, "table", &table.name)? else { return Ok(None) };
         let mut places = Vec::with_capacity(columns.len() + 1);
         for name in [key].iter().chain(columns) {
-            let Some(place) = place(db, table, name)? else { return Ok(None) };
+            let Some(place) = place(db, table, name) else { return Ok(None) };
             places.push(place);
         }
         Ok(Some(Self { table: root, index, columns: places }))
@@ -216,36 +218,32 @@ fn root(db: &Connection, sort: &str, name: &str) -> SqlResult<Option<u32>> {
 }
 
 /// Where a column's values are; `None` if that is more than a place.
-fn place(db: &Connection, table: &Table, name: &str) -> SqlResult<Option<Place>> {
+fn place(db: &Connection, table: &Table, name: &str) -> Option<Place> {
     let same = |column: &crate::schema::Column| column.name.eq_ignore_ascii_case(name);
     if table.rowid_column().is_some_and(same) {
-        return Ok(Some(Place::Rowid));
+        return Some(Place::Rowid);
     }
     let Some(place) = table.columns.iter().position(same) else {
-        return Ok(Some(if name == "rowid" { Place::Rowid } else { Place::Nowhere }));
+        return Some(if name == "rowid" { Place::Rowid } else { Place::Nowhere });
     };
     let column = &table.columns[place];
     let affinity = column.affinity();
     // Whole numbers in a column of reals are stored as integers.
     if affinity == Affinity::Real {
-        return Ok(None);
+        return None;
     }
     let default = match &column.default {
         None => Value::Null,
-        Some(default) => {
-            let found = db.query_row(&format!("SELECT {default}"), [], |row| row.get(0));
-            let Ok(value) = found else { return Ok(None) };
-            value
-        }
+        Some(default) => db.query_row(&format!("SELECT {default}"), [], |row| row.get(0)).ok()?,
     };
     // Others would be converted.
-    let stays = match (&default, affinity) {
+    let stays = matches!(
+        (&default, affinity),
         (Value::Null, _)
-        | (Value::Integer(_), Affinity::Integer | Affinity::Numeric | Affinity::Blob)
-        | (Value::Text(_), Affinity::Text | Affinity::Blob) => true,
-        _ => false,
-    };
-    Ok(stays.then_some(Place::Stored(place, default)))
+            | (Value::Integer(_), Affinity::Integer | Affinity::Numeric | Affinity::Blob)
+            | (Value::Text(_), Affinity::Text | Affinity::Blob)
+    );
+    stays.then_some(Place::Stored(place, default))
 }
 
 /// Rows of a table, from its pages.
