@@ -17,7 +17,7 @@ fn root(conn: &Connection, name: &str) -> u32 {
 }
 
 fn owned(value: ValueRef<'_>) -> Value {
-    value.try_into().unwrap()
+    value.into()
 }
 
 fn current(cursor: &TableCursor<'_>, record: &mut Record) -> Row {
