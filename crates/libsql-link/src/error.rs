@@ -70,13 +70,13 @@ pub enum Error {
     BadSql { subject: String, reason: String },
 
     /// A value, statement or answer exceeds a limit.
-    #[error("too large for {subject}: {reason}; split it up")]
-    TooLarge { subject: String, reason: String },
+    #[error("too large for {subject}: {reason}{}; split it up", applied(*maybe_applied))]
+    TooLarge { subject: String, reason: String, maybe_applied: bool },
 
     /// A value cannot be carried: infinities and text that is not UTF-8, on their way from or to a
     /// server.
-    #[error("{subject} cannot carry a value: {reason}")]
-    Unreadable { subject: String, reason: String },
+    #[error("{subject} cannot carry a value: {reason}{}", applied(*maybe_applied))]
+    Unreadable { subject: String, reason: String, maybe_applied: bool },
 
     /// The server or the location does not offer this.
     #[error("{subject} does not offer this: {reason}")]
@@ -173,6 +173,8 @@ impl Error {
             Error::TimedOut { maybe_applied, .. }
             | Error::Lost { maybe_applied, .. }
             | Error::Cancelled { maybe_applied, .. }
+            | Error::TooLarge { maybe_applied, .. }
+            | Error::Unreadable { maybe_applied, .. }
             | Error::Protocol { maybe_applied, .. } => *maybe_applied,
             _ => false,
         }
@@ -189,7 +191,7 @@ impl Error {
             code::ERROR | code::MISMATCH | code::MISUSE | code::RANGE => {
                 Error::BadSql { subject, reason }
             }
-            code::TOOBIG => Error::TooLarge { subject, reason },
+            code::TOOBIG => Error::TooLarge { subject, reason, maybe_applied: false },
             code::AUTH | code::PERM => Error::Refused { subject, status: None, reason },
             _ => Error::Sqlite { subject, extended_code, reason },
         }
@@ -211,7 +213,8 @@ impl Error {
     }
 
     /// The error that a server names with `code`, such as `SQLITE_CONSTRAINT`.
-    pub(crate) fn from_server(subject: &str, code: &str, message: &str) -> Self {
+    pub(crate) fn from_server(call: Call<'_>, code: &str, message: &str) -> Self {
+        let subject = call.subject;
         let reason = ["SQLite error: ", "SQL input error: ", "SQLite input error: "]
             .iter()
             .find_map(|prefix| message.strip_prefix(prefix))
@@ -250,10 +253,8 @@ impl Error {
                 let (subject, reason) = owned();
                 Error::Expired { subject, reason }
             }
-            "RESPONSE_TOO_LARGE" => {
-                let (subject, reason) = owned();
-                Error::TooLarge { subject, reason }
-            }
+            // The statement has run; what it gave is what is too large.
+            "RESPONSE_TOO_LARGE" => call.too_large(reason),
             _ if code.contains("BLOCKED") || code.starts_with("AUTH_") => {
                 let (subject, reason) = owned();
                 Error::Refused { subject, status: None, reason }
@@ -326,6 +327,24 @@ impl Call<'_> {
         }
     }
 
+    /// The answer is too large, to what has been carried out.
+    pub(crate) fn too_large(&self, reason: impl fmt::Display) -> Error {
+        Error::TooLarge {
+            subject: self.subject.to_owned(),
+            reason: reason.to_string(),
+            maybe_applied: self.changes,
+        }
+    }
+
+    /// The answer cannot be read, to what has been carried out.
+    pub(crate) fn unreadable(&self, reason: impl fmt::Display) -> Error {
+        Error::Unreadable {
+            subject: self.subject.to_owned(),
+            reason: reason.to_string(),
+            maybe_applied: self.changes,
+        }
+    }
+
     pub(crate) fn unreachable(&self, reason: impl fmt::Display) -> Error {
         Error::Unreachable { subject: self.subject.to_owned(), reason: reason.to_string() }
     }
@@ -335,9 +354,11 @@ impl Call<'_> {
 mod tests {
     use super::*;
 
+    const CALL: Call<'static> = Call { subject: "s", operation: "query", changes: true };
+
     /// The variant's name.
     fn variant(code: &str, message: &str) -> String {
-        let error = Error::from_server("s", code, message);
+        let error = Error::from_server(CALL, code, message);
         format!("{error:?}").split(' ').next().unwrap_or_default().to_owned()
     }
 
@@ -381,7 +402,7 @@ mod tests {
             ),
             ("SQLITE_CONSTRAINT", "a trigger says so", ConstraintKind::Other, 19),
         ] {
-            match Error::from_server("s", code, message) {
+            match Error::from_server(CALL, code, message) {
                 Error::Constraint { kind: k, extended_code, reason, .. } => {
                     assert_eq!((k, extended_code), (kind, extended), "{code}");
                     assert!(!reason.contains("SQLite error"), "{reason}");
@@ -400,7 +421,7 @@ mod tests {
             ("SQLITE_BUSY_SNAPSHOT", false),
             ("SQL_PARSE_ERROR", false),
         ] {
-            let error = Error::from_server("s", code, "");
+            let error = Error::from_server(CALL, code, "");
             assert_eq!(error.is_transient(), transient, "{code}");
             assert!(!error.may_have_been_applied(), "{code}");
         }

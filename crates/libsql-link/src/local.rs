@@ -327,6 +327,8 @@ fn run_one(connection: &Connection, statement: &Statement, subject: &str) -> Res
                     "a text in column `{}` is not UTF-8; read it with hex()",
                     columns[index]
                 ),
+                // The statement has run, and outside of a transaction that counts.
+                maybe_applied: !changes_nothing && connection.is_autocommit(),
             })
         });
         rows.push(values.collect::<Result<_, _>>()?);

@@ -27,6 +27,7 @@ pub struct Options {
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
+    pub(crate) answer_max_bytes: usize,
     pub(crate) retry: Retry,
     pub(crate) sync: SyncStrategy,
     pub(crate) sync_timeout: Duration,
@@ -43,6 +44,7 @@ impl Default for Options {
             certificates: vec![],
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
+            answer_max_bytes: 1 << 30,
             retry: Retry::default(),
             sync: SyncStrategy::Manual,
             sync_timeout: Duration::from_mins(10),
@@ -105,6 +107,14 @@ impl Options {
     #[must_use]
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.call_timeout = timeout;
+        self
+    }
+
+    /// The most that one answer of a server may have: 1 GiB unless set. A longer one is
+    /// [`Error::TooLarge`], so that a server that never stops cannot fill the memory.
+    #[must_use]
+    pub fn answer_max_bytes(mut self, bytes: usize) -> Self {
+        self.answer_max_bytes = bytes;
         self
     }
 

@@ -409,14 +409,12 @@ impl Stream {
 }
 
 fn to_json(request: &impl serde::Serialize, call: Call<'_>) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(request).map_err(|error| Error::Unreadable {
-        subject: call.subject.to_owned(),
-        reason: error.to_string(),
-    })
+    let unsent = Call { changes: false, ..call };
+    serde_json::to_vec(request).map_err(|error| unsent.unreadable(error))
 }
 
 fn from_wire(error: &WireError, call: Call<'_>) -> Error {
-    Error::from_server(call.subject, error.code.as_deref().unwrap_or_default(), &error.message)
+    Error::from_server(call, error.code.as_deref().unwrap_or_default(), &error.message)
 }
 
 fn refused(answer: &Answer, call: Call<'_>) -> Error {
@@ -446,22 +444,18 @@ fn failed(answer: &Answer, goes_on: bool, call: Call<'_>) -> Error {
         400 => Call { changes: false, ..call }.protocol(Some(400), says),
         404 if goes_on => Error::Expired { subject: subject(), reason: says },
         404 | 405 => Call { changes: false, ..call }.protocol(Some(answer.status.as_u16()), says),
-        413 => Error::TooLarge { subject: subject(), reason: says },
+        413 => Call { changes: false, ..call }.too_large(says),
         429 => Error::Busy { subject: subject(), reason: says },
-        500 if says.contains("utf-8") => Error::Unreadable {
-            subject: subject(),
-            reason: format!("a text that is not UTF-8; read it with hex(): {says}"),
-        },
+        500 if says.contains("utf-8") => {
+            call.unreadable(format_args!("a text that is not UTF-8; read it with hex(): {says}"))
+        }
         status => call.protocol(Some(status), says),
     }
 }
 
 fn not_understood(error: &serde_json::Error, call: Call<'_>) -> Error {
     if error.to_string().starts_with(INFINITE) {
-        return Error::Unreadable {
-            subject: call.subject.to_owned(),
-            reason: "an infinity; read it with quote()".into(),
-        };
+        return call.unreadable("an infinity; read it with quote()");
     }
     call.protocol(None, format_args!("its answer cannot be read: {error}"))
 }

@@ -70,6 +70,7 @@ pub(crate) struct Http {
     client: Client<Connector, Body>,
     base: String,
     headers: HeaderMap,
+    answer_max_bytes: usize,
 }
 
 /// An answer, read to its end.
@@ -108,7 +109,7 @@ impl Http {
         if let Some(token) = &options.token {
             headers.insert(AUTHORIZATION, bearer(token));
         }
-        Http { client, base: url.base(), headers }
+        Http { client, base: url.base(), headers, answer_max_bytes: options.answer_max_bytes }
     }
 
     pub(crate) fn base(&self) -> &str {
@@ -180,7 +181,13 @@ impl Http {
         let mut body = response.into_body();
         let mut bytes = Vec::new();
         while let Some(part) = body.data().await {
-            bytes.extend_from_slice(&part.map_err(Failure::Hyper)?);
+            let part = part.map_err(Failure::Hyper)?;
+            if bytes.len() + part.len() > self.answer_max_bytes {
+                let most = self.answer_max_bytes;
+                let reason = format_args!("its answer exceeds {most} bytes");
+                return Err(Failure::Other(call.too_large(reason)));
+            }
+            bytes.extend_from_slice(&part);
         }
         Ok(Answer { status, body: bytes })
     }

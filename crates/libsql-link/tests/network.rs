@@ -69,12 +69,19 @@ fn assert_timed_out(name: &str, changes: bool, result: Result<(), Error>) {
 #[test]
 fn a_silent_network_ends_every_call_at_its_deadline() {
     let (_sqld, proxy, _direct) = served();
-    let link = open(&proxy.url(), hasty());
-    let mut snapshot = link.read_transaction().unwrap();
     proxy.answer_nothing();
-    for (name, changes, result) in every_call(&link) {
+    for (name, changes, result) in every_call(&open(&proxy.url(), hasty())) {
         assert_timed_out(name, changes, result);
     }
+}
+
+#[test]
+fn a_snapshot_that_was_cut_off_has_ended_and_the_link_goes_on() {
+    let (_sqld, proxy, _direct) = served();
+    // What has to succeed gets more time than a busy machine needs.
+    let link = open(&proxy.url(), Options::new().call_timeout(Duration::from_secs(4)));
+    let mut snapshot = link.read_transaction().unwrap();
+    proxy.answer_nothing();
     assert_timed_out("snapshot", false, snapshot.query("SELECT 1", &[]).map(drop));
     proxy.resume();
     let error = snapshot.query("SELECT 1", &[]).unwrap_err();
@@ -85,14 +92,11 @@ fn a_silent_network_ends_every_call_at_its_deadline() {
 #[test]
 fn a_server_that_stands_still_ends_every_call_at_its_deadline_and_may_go_on() {
     let (sqld, _proxy, direct) = served();
-    let link = open(&sqld.url(), hasty());
-    link.query("SELECT 1", &[]).unwrap();
     sqld.pause();
-    for (name, changes, result) in every_call(&link) {
+    for (name, changes, result) in every_call(&open(&sqld.url(), hasty())) {
         assert_timed_out(name, changes, result);
     }
     sqld.unpause();
-    link.query("SELECT 1", &[]).unwrap();
     // What was sent before the pause ended is carried out after it, or not: both were announced.
     assert!(count(&direct) <= 1);
 }
@@ -355,6 +359,19 @@ fn an_answer_of_any_size_is_read() {
     let sql = "INSERT INTO t VALUES (hex(zeroblob(100000))) RETURNING a";
     let error = link.query(sql, &[]).unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
+    assert!(error.may_have_been_applied());
+}
+
+#[test]
+fn an_answer_that_is_larger_than_allowed_is_not_read_to_its_end() {
+    let (_sqld, _proxy, direct) = served();
+    let link = open(
+        direct.location().url().unwrap().base().as_str(),
+        Options::new().answer_max_bytes(10_000),
+    );
+    assert_eq!(link.query("SELECT hex(zeroblob(4000))", &[]).unwrap().len(), 1);
+    let error = link.query("SELECT hex(zeroblob(5000))", &[]).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
 }
 
 #[test]
@@ -366,6 +383,13 @@ fn values_that_json_cannot_carry_are_said_to_be_unreadable() {
     }
     let error = direct.query("SELECT ?1", &[Value::Real(f64::INFINITY)]).unwrap_err();
     assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
+    // What cannot be sent was not carried out; what gave such a value was.
+    let sql = "INSERT INTO t VALUES (1) RETURNING 9e999";
+    let error = direct.query(sql, &[]).unwrap_err();
+    assert!(matches!(error, Error::Unreadable { .. }) && error.may_have_been_applied());
+    assert_eq!(count(&direct), 1);
+    let error = direct.execute("INSERT INTO t VALUES (?1)", &[Value::Real(f64::NAN)]).unwrap_err();
+    assert!(matches!(error, Error::Unreadable { .. }) && !error.may_have_been_applied());
 }
 
 #[test]
