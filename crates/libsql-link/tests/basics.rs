@@ -69,6 +69,50 @@ fn values_come_back_with_their_type_and_every_bit() {
 }
 
 #[test]
+fn whatever_values_there_are_come_back_as_they_went() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let values: Vec<Value> = (0..600)
+        .map(|_| match random.u8(0..5) {
+            0 => Value::Integer(random.i64(..) >> random.u32(0..64)),
+            // Any bits that are a number; the infinities have a test of their own.
+            1 => match f64::from_bits(random.u64(..)) {
+                real if real.is_finite() => Value::Real(real),
+                _ => Value::Real(0.1 * f64::from(random.i32(..))),
+            },
+            2 => {
+                let characters = random.usize(0..30);
+                // Half of them plain, the others from all planes.
+                Value::Text(
+                    (0..characters)
+                        .map(|_| {
+                            if random.bool() { random.char('\0'..='\x7f') } else { random.char(..) }
+                        })
+                        .collect(),
+                )
+            }
+            3 => Value::Blob((0..random.usize(0..40)).map(|_| random.u8(..)).collect()),
+            _ => Value::Null,
+        })
+        .collect();
+    let both = Both::open();
+    for (name, link) in &both.links {
+        link.execute("CREATE TABLE t (a)", &[]).unwrap();
+        let inserts: Vec<Statement> = values
+            .iter()
+            .map(|value| Statement::new("INSERT INTO t VALUES (?1)", [value.clone()]))
+            .collect();
+        link.batch(&inserts).unwrap();
+        let rows = link.query("SELECT a, a IS ?1 FROM t ORDER BY rowid", &[Value::Null]).unwrap();
+        let bits = |value: &Value| value.as_real().map(f64::to_bits);
+        for (row, value) in rows.rows.iter().zip(&values) {
+            assert_eq!((&row[0], bits(&row[0])), (value, bits(value)), "{name}");
+            assert_eq!(row[1], Value::Integer((*value == Value::Null).into()), "{name}");
+        }
+        assert_eq!(rows.len(), values.len());
+    }
+}
+
+#[test]
 fn a_batch_is_applied_as_a_whole_or_not_at_all() {
     let both = Both::open();
     for (name, link) in &both.links {

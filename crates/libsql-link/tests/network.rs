@@ -416,3 +416,33 @@ fn cancelling_ends_the_call_under_way_and_those_to_come() {
         "{error:?}"
     );
 }
+
+/// The server lets a writer wait for another one for five seconds, then ends the other's
+/// transaction. This test waits for that.
+#[test]
+fn a_transaction_that_the_server_ended_has_expired_and_one_that_came_too_late_is_busy() {
+    let (_sqld, _proxy, direct) = served();
+    // Transactions that write are none of this library's offers; these pretend to read.
+    let mut late = direct.read_transaction().unwrap();
+    let mut holder = direct.read_transaction().unwrap();
+    holder.query("INSERT INTO t VALUES (1)", &[]).unwrap();
+    direct.execute("INSERT INTO t VALUES (2)", &[]).unwrap();
+    let error = holder.query("SELECT count(*) FROM t", &[]).unwrap_err();
+    assert!(matches!(error, Error::Expired { .. }) && error.is_transient(), "{error:?}");
+    let error = late.query("INSERT INTO t VALUES (3)", &[]).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. } | Error::Conflict { .. }), "{error:?}");
+    assert_eq!(count(&direct), 1, "only the one that was not held up counts");
+}
+
+#[tokio::test]
+async fn dropping_a_call_lets_go_of_it_and_the_link_stays_usable() {
+    let sqld = Sqld::start();
+    let proxy = Proxy::start(sqld.address());
+    let link =
+        libsql_link::Link::open(&proxy.url().parse().unwrap(), Options::new()).await.unwrap();
+    proxy.answer_nothing();
+    let call = link.query("SELECT 1", &[]);
+    assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
+    proxy.resume();
+    assert_eq!(link.query("SELECT 1", &[]).await.unwrap().single(), Some(&1.into()));
+}
