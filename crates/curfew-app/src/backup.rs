@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use curfew_store::{
-    Access, Database, RunLock,
+    Access, Database, Retry, RunLock,
     backup::{Copied, remove_old_backups, restore as put_back},
 };
 use jiff::Timestamp;
@@ -117,7 +117,8 @@ impl<'r> Precaution<'r> {
     pub(crate) fn take(&mut self, database: &Database) -> Result<(), Error> {
         if self.is_due {
             let watch = Stage::Backup.begin();
-            let report = of(database, self.config)?;
+            let report =
+                Retry::default().run_where(Error::is_transient, |_| of(database, self.config))?;
             self.seconds = watch.seconds();
             tracing::info!(
                 seconds = self.seconds,

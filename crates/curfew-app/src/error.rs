@@ -109,6 +109,11 @@ pub enum Fault {
 }
 
 impl Error {
+    /// Whether the same step may succeed when it is repeated.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+
     /// Whose fault it is.
     #[expect(clippy::match_same_arms, reason = "grouped by where an error comes from")]
     pub fn fault(&self) -> Fault {

@@ -278,7 +278,8 @@ fn settle(
 ) -> Result<Settlement, Error> {
     let mut seconds = StageSeconds::default();
     let watch = Stage::Read.begin();
-    let (ledgers, census) = survey(database, planner, threads, progress)?;
+    let (ledgers, census) = Retry::default()
+        .run_where(Error::is_transient, |_| survey(database, planner, threads, progress))?;
     seconds.read = watch.seconds();
     tracing::info!(
         seconds = seconds.read,
@@ -333,7 +334,8 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
     // A run that cannot write makes no backup either.
     database.await_writing()?;
     let mut precaution = Precaution::new(&request.config, request.backup);
-    if !database.pending_migrations()?.is_empty() {
+    let pending = Retry::default().run(|_| database.pending_migrations())?;
+    if !pending.is_empty() {
         precaution.take(&database)?;
     }
     let migrated = Retry::default().run(|_| database.migrate(&started_at))?;

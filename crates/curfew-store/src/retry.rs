@@ -1,6 +1,7 @@
 //! Repeating what may succeed the next time.
 
 use std::{
+    fmt,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     thread,
     time::Duration,
@@ -42,19 +43,33 @@ impl Retry {
     /// # Errors
     /// The last one.
     pub fn run<T>(&self, work: impl FnMut(u32) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.run_pausing(RandomState::new().build_hasher().finish(), thread::sleep, work)
+        self.run_where(StoreError::is_transient, work)
     }
 
-    fn run_pausing<T>(
+    /// Like [`Retry::run`] for work with errors of another type; `may_pass` says which of them may
+    /// pass.
+    ///
+    /// # Errors
+    /// The last one.
+    pub fn run_where<T, E: fmt::Display>(
+        &self,
+        may_pass: impl Fn(&E) -> bool,
+        work: impl FnMut(u32) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.run_pausing(RandomState::new().build_hasher().finish(), thread::sleep, may_pass, work)
+    }
+
+    fn run_pausing<T, E: fmt::Display>(
         &self,
         seed: u64,
         mut pause: impl FnMut(Duration),
-        mut work: impl FnMut(u32) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        may_pass: impl Fn(&E) -> bool,
+        mut work: impl FnMut(u32) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut pauses = self.pauses(seed);
         for attempt in 1.. {
             match work(attempt) {
-                Err(error) if error.is_transient() => match pauses.next() {
+                Err(error) if may_pass(&error) => match pauses.next() {
                     Some(length) => {
                         let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
                         tracing::warn!(
@@ -131,6 +146,7 @@ mod tests {
         let done = retry.run_pausing(
             1,
             |_| pauses += 1,
+            StoreError::is_transient,
             |attempt| {
                 attempts.push(attempt);
                 if attempt < 3 { Err(locked()) } else { Ok("done") }
@@ -139,13 +155,16 @@ mod tests {
         assert_eq!((done.unwrap(), pauses, attempts), ("done", 2, vec![1, 2, 3]));
 
         let mut pauses = 0;
-        let gave_up: Result<(), _> = retry.run_pausing(1, |_| pauses += 1, |_| Err(locked()));
+        let transient = StoreError::is_transient;
+        let gave_up: Result<(), _> =
+            retry.run_pausing(1, |_| pauses += 1, transient, |_| Err(locked()));
         assert!(gave_up.unwrap_err().is_transient());
         assert_eq!(pauses, 2);
 
         let no_run = || StoreError::NoSuchRun { run_id: "r".to_owned() };
         let mut pauses = 0;
-        let failed: Result<(), _> = retry.run_pausing(1, |_| pauses += 1, |_| Err(no_run()));
+        let failed: Result<(), _> =
+            retry.run_pausing(1, |_| pauses += 1, transient, |_| Err(no_run()));
         assert!(matches!(failed.unwrap_err(), StoreError::NoSuchRun { .. }));
         assert_eq!(pauses, 0);
 
