@@ -180,6 +180,27 @@ impl Error {
         }
     }
 
+    /// What it says, from whoever said it.
+    pub(crate) fn reason_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Error::Unreachable { reason, .. }
+            | Error::Lost { reason, .. }
+            | Error::Refused { reason, .. }
+            | Error::Busy { reason, .. }
+            | Error::Constraint { reason, .. }
+            | Error::Conflict { reason, .. }
+            | Error::Expired { reason, .. }
+            | Error::Protocol { reason, .. }
+            | Error::BadSql { reason, .. }
+            | Error::TooLarge { reason, .. }
+            | Error::Unreadable { reason, .. }
+            | Error::Unsupported { reason, .. }
+            | Error::Sqlite { reason, .. }
+            | Error::Io { reason, .. } => Some(reason),
+            Error::TimedOut { .. } | Error::Cancelled { .. } | Error::BadLocation { .. } => None,
+        }
+    }
+
     /// The error of SQLite's `extended_code` with its message.
     pub(crate) fn from_sqlite(subject: &str, extended_code: i32, message: &str) -> Self {
         let subject = subject.to_owned();

@@ -1,5 +1,6 @@
 //! Where a database is: a file, a server, or a file that follows a server.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -36,6 +37,11 @@ impl Token {
 
     pub(crate) fn text(&self) -> &str {
         &self.0
+    }
+
+    /// `text` without the token: there are servers that repeat what they are sent.
+    pub(crate) fn hidden_in<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if text.contains(&self.0) { text.replace(&self.0, "…").into() } else { text.into() }
     }
 }
 

@@ -45,19 +45,25 @@ where
     }
 }
 
-/// Ends `work` early when the caller cancels.
+/// Ends `work` early when the caller cancels. Whatever it fails with, the token is not in it.
 pub(crate) async fn until_cancelled<T>(
     options: &Options,
     call: Call<'_>,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let Some(cancel) = &options.cancel else { return work.await };
-    if cancel.is_cancelled() {
-        return Err(call.cancelled(false));
-    }
-    tokio::select! {
-        biased;
-        result = work => result,
-        () = cancel.cancelled() => Err(call.cancelled(true)),
-    }
+    let result = match &options.cancel {
+        None => work.await,
+        Some(cancel) if cancel.is_cancelled() => Err(call.cancelled(false)),
+        Some(cancel) => tokio::select! {
+            biased;
+            result = work => result,
+            () = cancel.cancelled() => Err(call.cancelled(true)),
+        },
+    };
+    result.map_err(|mut error| {
+        if let (Some(token), Some(reason)) = (&options.token, error.reason_mut()) {
+            *reason = token.hidden_in(reason).into_owned();
+        }
+        error
+    })
 }

@@ -71,24 +71,29 @@ pub(crate) struct Http {
     base: String,
     headers: HeaderMap,
     answer_max_bytes: usize,
+    token: Option<Token>,
 }
 
 /// An answer, read to its end.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Vec<u8>,
+    /// What must not be repeated.
+    token: Option<Token>,
 }
 
 impl Answer {
     /// The first line or so of what the server says, for an error.
     pub(crate) fn says(&self) -> String {
-        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]);
+        // More than is shown, so that no token is cut where it is not recognized any more.
+        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(64 * 1024)]);
         // Servers answer with a text, or with JSON that has the text under `error`.
         let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
         let text = match json.as_ref().and_then(|json| json.get("error")?.as_str()) {
             Some(error) => error,
             None => text.trim(),
         };
+        let text = self.token.as_ref().map_or(text.into(), |token| token.hidden_in(text));
         let line: String =
             text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
         if line.is_empty() {
@@ -109,7 +114,13 @@ impl Http {
         if let Some(token) = &options.token {
             headers.insert(AUTHORIZATION, bearer(token));
         }
-        Http { client, base: url.base(), headers, answer_max_bytes: options.answer_max_bytes }
+        Http {
+            client,
+            base: url.base(),
+            headers,
+            answer_max_bytes: options.answer_max_bytes,
+            token: options.token.clone(),
+        }
     }
 
     pub(crate) fn base(&self) -> &str {
@@ -189,7 +200,7 @@ impl Http {
             }
             bytes.extend_from_slice(&part);
         }
-        Ok(Answer { status, body: bytes })
+        Ok(Answer { status, body: bytes, token: self.token.clone() })
     }
 }
 

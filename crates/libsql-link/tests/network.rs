@@ -322,6 +322,25 @@ fn only_the_right_token_opens_the_door_and_no_error_shows_it() {
 }
 
 #[test]
+fn a_server_that_repeats_the_token_does_not_bring_it_into_an_error() {
+    let (_sqld, proxy, _direct) = served();
+    let secret = "s3cret-s3cret-s3cret";
+    let token = libsql_link::Token::new(secret).unwrap();
+    let link = open(&proxy.url(), Options::new().token(token).retry(Retry::NEVER));
+    let error = format!(r#"{{"type":"error","error":{{"message":"no {secret}","code":"X"}}}}"#);
+    for (status, body) in [
+        (500, format!("you sent Authorization: Bearer {secret}")),
+        (401, format!("{}{secret}", "x".repeat(290))),
+        (400, format!(r#"{{"message":"bad {secret}","code":"SQL_X"}}"#)),
+        (200, format!(r#"{{"results":[{error},{error}]}}"#)),
+    ] {
+        proxy.lie(status, &body);
+        let error = link.query("SELECT 1", &[]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{status}: {error:?}");
+    }
+}
+
+#[test]
 fn a_call_is_one_round_trip() {
     let (_sqld, proxy, _direct) = served();
     proxy.set_delay(Duration::from_millis(2));
