@@ -6,6 +6,7 @@
 #![expect(clippy::print_stderr, reason = "a task runner exists to talk to the terminal")]
 
 mod bench;
+mod bench_diff;
 mod documents;
 mod shell;
 mod steps;
@@ -59,7 +60,11 @@ const STEPS: &[Step] = &[
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("bench", sizes)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
-        return match bench::run(&workspace_root(), sizes) {
+        let outcome = match sizes.split_first() {
+            Some((first, rest)) if first == "diff" => bench_diff::run(&workspace_root(), rest),
+            _ => bench::run(&workspace_root(), sizes),
+        };
+        return match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error:#}");
@@ -140,7 +145,7 @@ fn usage() -> String {
         "usage: cargo xtask ci | STEP… [--root FOLDER]\n".to_owned(),
         "  ci       the whole gate: every step below, in this order".to_owned(),
     ];
-    let write = "\n  docs --write   rewrite the generated documents that are stale\n  sqld           install the libSQL server for tests that start it\n  bench [CONTACTS…]   measure, and rewrite docs/performance.md"
+    let write = "\n  docs --write   rewrite the generated documents that are stale\n  sqld           install the libSQL server for tests that start it\n  bench [CONTACTS…]   measure, and rewrite docs/performance.md\n  bench diff [ROWS]   the same for comparing databases"
         .to_owned();
     lines.into_iter().chain(steps).chain([write]).collect::<Vec<_>>().join("\n")
 }

@@ -318,9 +318,10 @@ impl Operations<'_> {
         self.offset += length as u64;
         let checked = operation.and_then(|operation| {
             match (&operation, &self.table) {
-                (Operation::Table(_), Some(_)) => Err("a table begins inside another"),
-                (Operation::Table(table), None) => check_table(table),
                 (Operation::Row(row), Some(table)) => check_row(table, row),
+                (Operation::EndTable(_), Some(_)) => Ok(()),
+                (_, Some(_)) => Err("a table's section does not end"),
+                (Operation::Table(table), None) => check_table(table),
                 (Operation::Row(_), None) => Err("a row outside of a table"),
                 (Operation::EndTable(_), None) => Err("a table ends that did not begin"),
                 _ => Ok(()),
@@ -342,11 +343,14 @@ impl Iterator for Operations<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.offset >= self.diff.end {
-            return None;
+            let unfinished = self.table.take()?;
+            let what = format!("the section of table {} does not end", unfinished.name);
+            return Some(Err(self.diff.broken(self.offset, &what)));
         }
         let result = self.read();
         if result.is_err() {
             self.offset = self.diff.end;
+            self.table = None;
         }
         Some(result)
     }

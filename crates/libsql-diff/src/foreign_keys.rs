@@ -246,6 +246,9 @@ impl<'c> Watch<'c> {
 /// is allowed and counts as found.
 fn find(stmt: &mut Stmt<'_>, row: &dyn Row, columns: &[usize]) -> Result<bool> {
     stmt.reset();
+    if !stmt.can_hold(columns.iter().map(|&column| row.value(column))) {
+        return Ok(false);
+    }
     for (index, &column) in columns.iter().enumerate() {
         let value = row.value(column);
         if value.is_null() {

@@ -48,7 +48,10 @@ pub(crate) fn write_cast(out: &mut dyn Write, bytes: &[u8], encoding: Encoding) 
     out.write_all(b"CAST(")?;
     if encoding.is_utf16() {
         let mut units = Vec::with_capacity(bytes.len() * 2);
-        wtf8::to_utf16(bytes, encoding == Encoding::Utf16be, &mut units);
+        if !wtf8::to_utf16(bytes, encoding == Encoding::Utf16be, &mut units) {
+            let what = "a text that is not UTF-8, which a database in UTF-16 cannot hold";
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, what));
+        }
         write_hex(out, &units)?;
     } else {
         write_hex(out, bytes)?;

@@ -1,6 +1,7 @@
 //! The pages of a database file as the current read transaction sees them: the file itself,
 //! overlaid with the frames of its write-ahead log.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use rusqlite::Connection;
@@ -8,6 +9,20 @@ use rusqlite::Connection;
 use crate::sqlite::MainFile;
 
 const FRAME_HEADER: usize = 24;
+/// How much of the file is read at once where pages follow each other.
+const AHEAD_BYTES: usize = 128 << 10;
+/// Pages of other trees lie between those of one that grew with them.
+const GAP_PAGES_MAX: u32 = 4;
+
+/// A piece of the file that was read before all of it was asked for.
+#[derive(Default)]
+struct Ahead {
+    bytes: Vec<u8>,
+    /// The number of its first page.
+    first: u32,
+    /// The page asked for last.
+    last: u32,
+}
 
 pub(crate) struct Pages<'c> {
     file: MainFile<'c>,
@@ -16,6 +31,7 @@ pub(crate) struct Pages<'c> {
     /// For each page in the log, the last frame that holds it.
     frames: HashMap<u32, u32>,
     salt: Option<[u8; 8]>,
+    ahead: RefCell<Ahead>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +95,7 @@ impl<'c> Pages<'c> {
             frames.insert(page, number);
         }
         let layout = Layout { page_size, reserved: 0, schema_format: 0 };
-        let mut pages = Self { file, layout, frames, salt };
+        let mut pages = Self { file, layout, frames, salt, ahead: RefCell::default() };
         let mut first = vec![0; page_size];
         if !pages.read(1, &mut first) || !first.starts_with(b"SQLite format 3\0") {
             return None;
@@ -99,8 +115,37 @@ impl<'c> Pages<'c> {
             return read;
         }
         page.resize(self.layout.page_size, 0);
-        let Some(before) = number.checked_sub(1) else { return false };
-        self.file.read(page, u64::from(before) * self.layout.page_size as u64)
+        self.read_from_file(number, page)
+    }
+
+    /// As [`Pages::read`], past the log. What the file holds of pages that are in the log does not
+    /// matter, and the others do not change while this transaction is open.
+    fn read_from_file(&self, number: u32, page: &mut [u8]) -> bool {
+        let size = self.layout.page_size;
+        let offset = |number: u32| u64::from(number).checked_sub(1).map(|n| n * size as u64);
+        let Some(start) = offset(number) else { return false };
+        let mut ahead = self.ahead.borrow_mut();
+        let copy = |ahead: &Ahead, page: &mut [u8]| {
+            let index = usize::try_from(number.checked_sub(ahead.first)?).ok()?;
+            let at = index.checked_mul(size)?;
+            page.copy_from_slice(ahead.bytes.get(at..at.checked_add(size)?)?);
+            Some(())
+        };
+        let follows = number > ahead.last && number - ahead.last <= GAP_PAGES_MAX;
+        ahead.last = number;
+        if copy(&ahead, page).is_some() {
+            return true;
+        }
+        if follows {
+            ahead.first = number;
+            ahead.bytes.resize((AHEAD_BYTES / size).max(1) * size, 0);
+            if self.file.read(&mut ahead.bytes, start) {
+                return copy(&ahead, page).is_some();
+            }
+            // The file ends before.
+            ahead.bytes.clear();
+        }
+        self.file.read(page, start)
     }
 
     /// Whether the log is still the one that was read.

@@ -136,8 +136,11 @@ impl<'c> Lookup<'c> {
     /// Stands on the row with the key of `row`, if there is one.
     fn find(&mut self, change: &TableChange, row: &dyn Row) -> Result<bool> {
         self.stmt.reset();
-        let key = change.key_columns().iter().map(|key| row.value(key.column));
-        self.stmt.bind_all(self.first_key, key)?;
+        let key = || change.key_columns().iter().map(|key| row.value(key.column));
+        if !self.stmt.can_hold(key()) {
+            return Ok(false);
+        }
+        self.stmt.bind_all(self.first_key, key())?;
         self.stmt.step()
     }
 }

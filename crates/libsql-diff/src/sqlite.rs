@@ -121,6 +121,16 @@ impl<'c> Stmt<'c> {
     pub(crate) fn bind(&mut self, index: usize, value: ValueRef<'_>) -> Result<()> {
         let stmt = self.raw.as_ptr();
         let index = c_int::try_from(index).unwrap_or(c_int::MAX);
+        let mut units = Vec::new();
+        if let (ValueRef::Text(bytes), Some(_)) = (value, &self.converted) {
+            units.reserve(bytes.len() * 2);
+            if !wtf8::to_utf16(bytes, NATIVE_BIG_ENDIAN, &mut units) {
+                return Err(Error::Unsupported {
+                    subject: self.doing.clone(),
+                    what: "a text that is not UTF-8, which a database in UTF-16 cannot hold".into(),
+                });
+            }
+        }
         // SAFETY: `stmt` is live; pointers and lengths belong to slices that outlive the call, and
         // SQLITE_TRANSIENT makes SQLite copy them.
         let code = unsafe {
@@ -128,18 +138,14 @@ impl<'c> Stmt<'c> {
                 ValueRef::Null => ffi::sqlite3_bind_null(stmt, index),
                 ValueRef::Integer(value) => ffi::sqlite3_bind_int64(stmt, index, value),
                 ValueRef::Real(value) => ffi::sqlite3_bind_double(stmt, index, value),
-                ValueRef::Text(bytes) if self.converted.is_some() => {
-                    let mut units = Vec::with_capacity(bytes.len() * 2);
-                    wtf8::to_utf16(bytes, NATIVE_BIG_ENDIAN, &mut units);
-                    ffi::sqlite3_bind_text64(
-                        stmt,
-                        index,
-                        units.as_ptr().cast(),
-                        units.len() as u64,
-                        ffi::SQLITE_TRANSIENT(),
-                        UTF16,
-                    )
-                }
+                ValueRef::Text(_) if self.converted.is_some() => ffi::sqlite3_bind_text64(
+                    stmt,
+                    index,
+                    units.as_ptr().cast(),
+                    units.len() as u64,
+                    ffi::SQLITE_TRANSIENT(),
+                    UTF16,
+                ),
                 ValueRef::Text(bytes) => ffi::sqlite3_bind_text64(
                     stmt,
                     index,
@@ -158,6 +164,15 @@ impl<'c> Stmt<'c> {
             }
         };
         if code == ffi::SQLITE_OK { Ok(()) } else { Err(last_error(self.db, &self.doing)) }
+    }
+
+    /// Whether every text among `values` can be bound, as the database's encoding allows.
+    pub(crate) fn can_hold<'v>(&self, mut values: impl Iterator<Item = ValueRef<'v>>) -> bool {
+        self.converted.is_none()
+            || values.all(|value| match value {
+                ValueRef::Text(bytes) => wtf8::to_utf16(bytes, NATIVE_BIG_ENDIAN, &mut Vec::new()),
+                _ => true,
+            })
     }
 
     /// Binds `values` to the parameters from `first` on, counted from 1.

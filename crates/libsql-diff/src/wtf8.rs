@@ -27,12 +27,12 @@ pub(crate) fn from_utf16(bytes: &[u8], big_endian: bool, out: &mut Vec<u8>) {
 }
 
 /// Appends UTF-8 `bytes` as UTF-16 to `out`. Bytes that are neither UTF-8 nor a three-byte
-/// surrogate cannot be held in UTF-16 and become U+FFFD.
-pub(crate) fn to_utf16(bytes: &[u8], big_endian: bool, out: &mut Vec<u8>) {
+/// surrogate cannot be held in UTF-16: they become U+FFFD, and false is returned.
+pub(crate) fn to_utf16(bytes: &[u8], big_endian: bool, out: &mut Vec<u8>) -> bool {
     let mut push = |unit: u16| {
         out.extend_from_slice(&if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() });
     };
-    let mut rest = bytes;
+    let (mut rest, mut is_exact) = (bytes, true);
     while !rest.is_empty() {
         let (valid, broken) = match std::str::from_utf8(rest) {
             Ok(text) => (text, &[][..]),
@@ -50,10 +50,12 @@ pub(crate) fn to_utf16(bytes: &[u8], big_endian: bool, out: &mut Vec<u8>) {
             }
             _ => {
                 push(0xfffd);
+                is_exact = false;
                 &broken[1..]
             }
         };
     }
+    is_exact
 }
 
 #[cfg(test)]
@@ -77,7 +79,7 @@ mod tests {
                     .collect();
                 let (mut text, mut back) = (Vec::new(), Vec::new());
                 from_utf16(&bytes, big_endian, &mut text);
-                to_utf16(&text, big_endian, &mut back);
+                assert!(to_utf16(&text, big_endian, &mut back));
                 assert_eq!(back, bytes, "{units:x?}");
             }
         }
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_become_replacement_characters() {
         let mut out = Vec::new();
-        to_utf16(b"a\xffb", false, &mut out);
+        assert!(!to_utf16(b"a\xffb", false, &mut out));
         assert_eq!(out, [0x61, 0, 0xfd, 0xff, 0x62, 0]);
     }
 }

@@ -1,13 +1,19 @@
 //! `apply(diff(a, b), a) == b` for databases that nobody thought of.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::Command;
 
-use libsql_diff::{Changeset, ChangesetKind, MergePolicy, OnConflict, apply, diff, merge};
+use libsql_diff::{
+    Changeset, ChangesetKind, MergePolicy, OnConflict, Operation, RowChange, apply, diff, merge,
+};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::support::{Folder, check, check_applying, content, open, operations};
+use crate::support::{Folder, check, check_applying, content, open, operations, remove};
 
 const NAMES: [&str; 10] =
     ["t", "T2", "a b", "x\"y", "select", "ü;é", "_rowid_", "it's", "[c]", "sqlite"];
@@ -159,6 +165,63 @@ fn table(conn: &Connection, dice: &mut Dice) -> Option<(String, Vec<String>)> {
     (!columns.is_empty()).then(|| (quoted(&name), columns))
 }
 
+/// Runs a script in the `sqlite3` shell, which has a SQLite of its own.
+fn run_in_shell(database: &Path, script: &Path) {
+    let output = Command::new("sqlite3")
+        .args(["-batch", "-bail"])
+        .arg(database)
+        .stdin(File::open(script).unwrap())
+        .output()
+        .expect("the sqlite3 shell is installed: apt-get install sqlite3");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{errors}");
+}
+
+/// The script of a difference, run by the shell on a copy of `a`, leads to `b`.
+fn check_in_shell(folder: &Folder, a: &Path, b: &Path) {
+    let found = diff(a, b).unwrap();
+    let script = folder.path("script.sql");
+    found.write_sql(&mut File::create(&script).unwrap()).unwrap();
+    let c = folder.copy(a, "shell.db", "");
+    run_in_shell(&c, &script);
+    let rest = diff(&c, b).unwrap();
+    assert!(
+        rest.is_empty() && content(&c) == content(b),
+        "{:?}\n{}",
+        operations(&rest),
+        String::from_utf8_lossy(&std::fs::read(&script).unwrap())
+    );
+    remove(&c);
+}
+
+#[test]
+fn the_shell_gives_back_what_a_script_holds() {
+    let folder = Folder::new();
+    let a = folder.create(
+        "a.db",
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v); CREATE TABLE k(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
+         CREATE TRIGGER tr AFTER INSERT ON t BEGIN DELETE FROM k; END;",
+    );
+    let b = folder.copy(
+        &a,
+        "b.db",
+        "DROP TRIGGER tr; INSERT INTO t(v) VALUES ('line' || char(13, 10) || 'line'), ('a' || char(10) || ';' || char(10)),
+           ('.tables' || char(10) || '.quit'), ('/' || char(10) || 'go' || char(10)), ('--'), ('/*'),
+           (CAST(x'00' AS TEXT)), (CAST(x'ff' AS TEXT)), (char(65279) || 'x'), (0.1), (1e300), (-0.0), (4.9e-324),
+           (9223372036854775807), (-9223372036854775808), (9e999), (x''), (''), (char(13));
+         INSERT INTO k VALUES (CAST(x'0061' AS TEXT), 1), (char(13, 10), 2), ('''', 3);",
+    );
+    // Definitions with the line ends of another system.
+    open(&b)
+        .execute_batch(
+            "CREATE TRIGGER tr AFTER INSERT ON t BEGIN\r\n  DELETE FROM k;\r\nEND;\r\n
+             CREATE VIEW v AS\r\nSELECT 1;",
+        )
+        .unwrap();
+    check_in_shell(&folder, &a, &b);
+    check_in_shell(&folder, &b, &a);
+}
+
 /// One statement, made for what the database holds now. Many fail, which is as good.
 fn statement(conn: &Connection, dice: &mut Dice) -> String {
     let what = dice.0.u32(..100);
@@ -266,6 +329,87 @@ fn base(folder: &Folder, seed: u64, history: &[u64]) -> std::path::PathBuf {
     path
 }
 
+/// A generator that stopped making something would let everything pass.
+#[test]
+fn the_generator_makes_every_feature() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..40 {
+        let folder = Folder::new();
+        let mut dice = Dice::new(seed);
+        let history: Vec<u64> = (0..40).map(|_| dice.0.u64(..)).collect();
+        let a = base(&folder, seed, &history);
+        let conn = open(&a);
+        let sql = "SELECT upper(sql), type FROM sqlite_schema WHERE sql > ''";
+        let mut stmt = conn.prepare(sql).unwrap();
+        let mut rows = stmt.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let (sql, kind): (String, String) = (row.get(0).unwrap(), row.get(1).unwrap());
+            seen.insert(kind);
+            seen.extend(FEATURES.into_iter().filter(|word| sql.contains(word)).map(str::to_owned));
+        }
+        let b = folder.copy(&a, "b.db", "");
+        let change: Vec<u64> = (0..30).map(|_| dice.0.u64(..)).collect();
+        run_steps(&open(&b), &change);
+        for operation in operations(&diff(&a, &b).unwrap()) {
+            let shown = match &operation {
+                Operation::Table(table) => format!("{:?}", table.edit),
+                Operation::Row(row) => format!("{row:?}"),
+                other => format!("{other:?}"),
+            };
+            let name = shown.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            seen.insert(name.to_owned());
+            if let Operation::Row(RowChange::Update { replacement, .. }) = &operation {
+                seen.insert(format!("replacement {}", replacement.is_some()));
+            }
+        }
+    }
+    let expected = FEATURES.into_iter().chain(OPERATIONS);
+    let missing: Vec<&str> = expected.filter(|name| !seen.contains(*name)).collect();
+    assert!(missing.is_empty(), "{missing:?} are never made; seen: {seen:?}");
+}
+
+/// Words of definitions.
+const FEATURES: [&str; 16] = [
+    "STRICT",
+    "WITHOUT ROWID",
+    "AUTOINCREMENT",
+    "COLLATE NOCASE",
+    "COLLATE RTRIM",
+    " DESC",
+    "STORED",
+    "') VIRTUAL",
+    "CHECK",
+    "REFERENCES",
+    "ON CONFLICT REPLACE",
+    "UNIQUE",
+    "LOWER(",
+    "WHERE",
+    "FTS5",
+    "RTREE",
+];
+const OPERATIONS: [&str; 20] = [
+    "table",
+    "index",
+    "view",
+    "trigger",
+    "Rows",
+    "Create",
+    "Drop",
+    "AddColumns",
+    "Rebuild",
+    "Insert",
+    "Update",
+    "Delete",
+    "DropObject",
+    "CreateObject",
+    "Sequence",
+    "Setting",
+    "ForeignKeys",
+    "replacement true",
+    "replacement false",
+    "EndTable",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
@@ -296,6 +440,19 @@ proptest! {
         let other = Folder::new();
         std::fs::copy(base(&other, second, &histories.1), &b).unwrap();
         check(&folder, &a, &b);
+    }
+
+    #[test]
+    fn the_shell_applies_the_script_of_any_difference(
+        seed: u64,
+        history in steps(5..40),
+        change in steps(1..20),
+    ) {
+        let folder = Folder::new();
+        let a = base(&folder, seed, &history);
+        let b = folder.copy(&a, "b.db", "");
+        run_steps(&open(&b), &change);
+        check_in_shell(&folder, &a, &b);
     }
 
     /// What a changeset can hold comes through; what it leaves out is listed.

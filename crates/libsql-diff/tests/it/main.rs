@@ -4,6 +4,7 @@
 
 mod applying;
 mod exactness;
+mod files;
 mod generated;
 mod inputs;
 mod merge;
