@@ -15,8 +15,10 @@ use crate::{Error, Stage, config::Config, run::timestamp};
 #[derive(Clone, Debug, Serialize)]
 pub struct BackupReport {
     /// The database.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub database: PathBuf,
     /// The backup.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub backup: PathBuf,
     /// Its size in bytes.
     pub bytes: u64,
@@ -25,6 +27,7 @@ pub struct BackupReport {
     /// Rows of `email_schedules` in it.
     pub schedules: u64,
     /// Backups that were removed because they are older than `backup.retention_days`.
+    #[serde(serialize_with = "crate::path_text::list")]
     pub removed: Vec<PathBuf>,
     /// Why old backups could not be removed.
     pub not_removed: Option<String>,
@@ -34,10 +37,13 @@ pub struct BackupReport {
 #[derive(Clone, Debug, Serialize)]
 pub struct RestoreReport {
     /// The database.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub database: PathBuf,
     /// The backup that it is a copy of now.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub backup: PathBuf,
     /// Where the replaced database is kept; absent if there was none.
+    #[serde(serialize_with = "crate::path_text::optional")]
     pub kept_aside: Option<PathBuf>,
     /// Contacts in it.
     pub contacts: u64,

@@ -132,6 +132,7 @@ impl Error {
             | Self::Store(
                 Store::Missing { .. }
                 | Store::IsDirectory { .. }
+                | Store::NotAFile { .. }
                 | Store::Exists { .. }
                 | Store::NotADatabase { .. }
                 | Store::NoContacts { .. }

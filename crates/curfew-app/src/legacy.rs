@@ -34,6 +34,7 @@ pub struct MigrateRequest {
 #[derive(Clone, Debug, Serialize)]
 pub struct MigrateReport {
     /// The database file.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub database: PathBuf,
     /// Whether nothing was written.
     pub dry_run: bool,

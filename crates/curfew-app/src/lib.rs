@@ -10,6 +10,7 @@ pub mod explain;
 pub mod generate;
 pub mod import;
 pub mod legacy;
+mod path_text;
 mod progress;
 pub mod rules;
 pub mod run;

@@ -58,6 +58,7 @@ pub struct RunReport {
     /// The run's id; absent if nothing was written.
     pub run_id: Option<String>,
     /// The database file.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub database: PathBuf,
     /// The day of the plan.
     pub today: String,

@@ -32,6 +32,7 @@ impl Default for Thresholds {
 #[derive(Clone, Debug, Serialize)]
 pub struct StatusReport {
     /// The database.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub database: PathBuf,
     /// Whether nothing is wrong.
     pub healthy: bool,

@@ -110,8 +110,10 @@ pub struct RollbackReport {
     /// The version.
     pub version: i64,
     /// The file that holds it now.
+    #[serde(serialize_with = "crate::path_text::one")]
     pub file: PathBuf,
     /// Where the former file is kept; absent if there was none.
+    #[serde(serialize_with = "crate::path_text::optional")]
     pub kept_aside: Option<PathBuf>,
 }
 

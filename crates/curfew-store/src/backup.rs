@@ -15,7 +15,7 @@ use rusqlite::{
 
 use crate::{
     Access, BUSY_WAIT, Database, StoreError,
-    database::wal_is_empty,
+    database::{sqlite_path, wal_is_empty},
     schema::{Table, quote},
 };
 
@@ -215,7 +215,7 @@ fn copy(source: &Database, target: &Path) -> Result<Copied, StoreError> {
         let expected =
             counts(source.connection()).map_err(|error| source.fail("count the rows", error))?;
         let mut connection =
-            Connection::open_with_flags(target, flags).map_err(fail("make a copy"))?;
+            Connection::open_with_flags(sqlite_path(target), flags).map_err(fail("make a copy"))?;
         let backup =
             Backup::new(source.connection(), &mut connection).map_err(fail("make a copy"))?;
         // All in one step, from one state: in smaller ones each foreign change begins it anew.
@@ -227,7 +227,8 @@ fn copy(source: &Database, target: &Path) -> Result<Copied, StoreError> {
         expected
     };
     // What is checked is what is on the disk, not what is in memory.
-    let connection = Connection::open_with_flags(target, flags).map_err(fail("check a copy"))?;
+    let connection =
+        Connection::open_with_flags(sqlite_path(target), flags).map_err(fail("check a copy"))?;
     let found = problems(&connection, "PRAGMA integrity_check(1)").map_err(fail("check a copy"))?;
     if let Some(problem) = found.into_iter().next() {
         return Err(StoreError::Damaged { path: source.path().to_owned(), detail: problem });
@@ -310,7 +311,7 @@ fn replace(
 fn seize(database: &Path, wait_max: Duration) -> Result<Option<Connection>, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
-        let connection = Connection::open_with_flags(database, flags)?;
+        let connection = Connection::open_with_flags(sqlite_path(database), flags)?;
         connection.busy_timeout(wait_max)?;
         connection.query_row("SELECT count(*) FROM main.sqlite_schema", [], |_| Ok(()))?;
         connection.query_row("PRAGMA journal_mode = delete", [], |_| Ok(()))?;

@@ -1,6 +1,7 @@
 //! Opening a database: what must be there, and what is set for every connection.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     fs, io,
     ops::RangeInclusive,
@@ -95,7 +96,7 @@ impl Database {
         };
         let fail = |error| StoreError::of(&path, "open the database", error);
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = match connect(&path, flags) {
+        let connection = match connect(&sqlite_path(&path), flags) {
             Ok(connection) => connection,
             // In WAL mode reading needs files beside the database. Where they can be neither
             // opened nor made and no log waits to be applied, the file itself is all there is.
@@ -135,7 +136,7 @@ impl Database {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let make = || {
-            let connection = Connection::open_with_flags(&path, flags)?;
+            let connection = Connection::open_with_flags(sqlite_path(&path), flags)?;
             connection.busy_timeout(BUSY_WAIT)?;
             connection.pragma_update(None, "page_size", PAGE_SIZE)?;
             connection.pragma_update(None, "journal_mode", "wal")?;
@@ -324,6 +325,10 @@ fn check_file(path: &Path, access: Access) -> Result<(), StoreError> {
     if found.is_dir() {
         return Err(StoreError::IsDirectory { path: path_buf() });
     }
+    // Opening a pipe would wait for ever.
+    if !found.is_file() {
+        return Err(StoreError::NotAFile { path: path_buf() });
+    }
     match access {
         Access::ReadOnly => match fs::File::open(path) {
             Ok(_) => Ok(()),
@@ -348,6 +353,12 @@ fn check_file(path: &Path, access: Access) -> Result<(), StoreError> {
             Err(source) => Err(StoreError::CannotOpen { path: path_buf(), source }),
         },
     }
+}
+
+/// The path as SQLite is told it: it takes `file:…` for a URI and `:memory:` for no file at all.
+pub(crate) fn sqlite_path(path: &Path) -> Cow<'_, Path> {
+    let begins = |start: &str| path.as_os_str().as_encoded_bytes().starts_with(start.as_bytes());
+    if begins("file:") || begins(":") { Path::new(".").join(path).into() } else { path.into() }
 }
 
 /// Whether a file beside the database could be neither opened nor made.

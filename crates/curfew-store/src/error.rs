@@ -21,6 +21,9 @@ pub enum StoreError {
     /// The path leads to a directory.
     #[error("{} is a directory; give the path of a database file in it", .path.display())]
     IsDirectory { path: PathBuf },
+    /// The path leads to a device, a pipe or the like.
+    #[error("{} is not a file; give the path of a database file", .path.display())]
+    NotAFile { path: PathBuf },
     /// A new database was to be made where something exists already.
     #[error("{} exists already; choose another path or remove it", .path.display())]
     Exists { path: PathBuf },

@@ -248,6 +248,8 @@ fn bad_input_is_a_clear_error_and_nothing_is_written() {
     let run = |db, more: &[&'static str]| [&["run", "--db", db][..], more].concat();
     office.fails(2, &run("none.db", &[]), "there is no file none.db");
     office.fails(2, &run(".", &[]), "is a directory");
+    #[cfg(unix)]
+    office.fails(2, &run("/dev/null", &[]), "is not a file");
     office.fails(2, &run("text.db", &[]), "is not an SQLite database");
     office.fails(2, &run("other.db", &[]), "has no table `contacts`");
     office.fails(2, &run("agency.db", &["--config", "none.yaml"]), "cannot read the configuration");
@@ -409,6 +411,36 @@ fn contacts_whose_values_are_of_no_use_are_issues_and_the_others_are_planned() {
         office.rows().into_iter().map(|(id, kind, ..)| (id, kind)).collect();
     let row = |id, kind: &str| (id, kind.to_owned());
     assert_eq!(planned, [row(7, "birthday"), row(7, "aep"), row(11, "aep")]);
+}
+
+/// Names that SQLite takes for something else than files, and names that are no UTF-8.
+#[cfg(unix)]
+#[test]
+fn a_database_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    for name in
+        [&b"file:agency.db"[..], b":memory:", b"a'b\"c;--?x=1#y%20.db", b"caf\xe9.db", b"-x.db"]
+    {
+        let office = Office::new();
+        let name = std::ffi::OsStr::from_bytes(name);
+        std::fs::rename(office.path("agency.db"), office.folder.path().join(name)).unwrap();
+        for command in ["run", "plan"] {
+            let mut db = std::ffi::OsString::from("--db=");
+            db.push(name);
+            let output = Command::new(env!("CARGO_BIN_EXE_curfew"))
+                .args([command, "--json", "--today", TODAY])
+                .arg(db)
+                .current_dir(office.folder.path())
+                .output()
+                .unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{command} {}: {stderr}", name.display());
+            let stdout = String::from_utf8(output.stdout).unwrap();
+            assert!(stdout.contains("\"valid\": 2"), "{stdout}");
+        }
+        let backups = std::fs::read_dir(office.path("backups")).unwrap().count();
+        assert_eq!(backups, 1, "{}", name.display());
+    }
 }
 
 #[test]

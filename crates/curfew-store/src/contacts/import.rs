@@ -19,6 +19,7 @@ use super::{
     ContactsError, Doing,
     table::{self, ContactsTable},
 };
+use crate::database::sqlite_path;
 
 /// How long another writer may keep the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -172,17 +173,21 @@ impl ContactsDatabase {
     pub fn open(path: impl Into<PathBuf>, access: Access) -> Result<Self, ContactsError> {
         let path = path.into();
         let file_is_new = !path.exists();
+        // Opening a pipe would wait for ever.
+        if std::fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            return Err(ContactsError::CannotOpen { path, reason: "it is not a file".to_owned() });
+        }
         let opening = "opening the database";
         let connection = match access {
             Access::Write => Connection::open_with_flags(
-                &path,
+                sqlite_path(&path),
                 OpenFlags::SQLITE_OPEN_READ_WRITE
                     | OpenFlags::SQLITE_OPEN_CREATE
                     | OpenFlags::SQLITE_OPEN_NO_MUTEX,
             ),
             Access::DryRun if file_is_new => Connection::open_in_memory(),
             Access::DryRun => Connection::open_with_flags(
-                &path,
+                sqlite_path(&path),
                 OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
             ),
         }

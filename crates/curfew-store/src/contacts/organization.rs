@@ -10,6 +10,7 @@ use curfew_engine::Day;
 use rusqlite::{Connection, OpenFlags, Params};
 
 use super::{ContactsError, Doing, table};
+use crate::database::sqlite_path;
 
 /// What a made-up organization has besides contacts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -422,7 +423,7 @@ impl Drop for OrganizationWriter {
 fn open(path: &Path, more: OpenFlags) -> Result<Connection, ContactsError> {
     let doing = "opening the database";
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
-    let connection = Connection::open_with_flags(path, flags).doing(doing, path)?;
+    let connection = Connection::open_with_flags(sqlite_path(path), flags).doing(doing, path)?;
     connection.busy_timeout(Duration::from_secs(10)).doing(doing, path)?;
     Ok(connection)
 }
