@@ -297,6 +297,39 @@ fn after_it_a_run_keeps_the_dates_and_repeats_nothing_that_was_sent() {
 }
 
 #[test]
+fn what_a_run_removed_before_is_recovered_from_the_history() {
+    let office = Office::new(ROWS);
+    let config = "load_balancing: {daily_send_percentage_cap: 1}\n";
+    std::fs::write(office.folder.path().join("own.yaml"), config).unwrap();
+    let run = format!("run --db agency.db --today {TODAY} --no-backup --config own.yaml");
+    office.ends_with(0, &run);
+    let left = "SELECT count(*) FROM email_schedules
+      WHERE email_type LIKE 'scheduled_rate%' AND status = 'pre-scheduled'";
+    assert_eq!(office.query(left), ["0"]);
+
+    let report = office.migrate(1, "");
+    let campaign = &report["campaign"];
+    assert_eq!(
+        (&campaign["targets_added"], &campaign["targets_recovered"]),
+        (&9.into(), &4.into()),
+        "{campaign}"
+    );
+    let targets = office.query(TARGETS);
+    assert!(targets.contains(&"1|2027-01-01|pending|rate".to_owned()), "{targets:?}");
+    office.ends_with(0, &run);
+    assert_eq!(
+        office.query(&format!("{MESSAGES} LIMIT 1"))[0].split_once('|').unwrap().1,
+        "8|soon|skipped|||rate"
+    );
+    let planned = office.query(
+        "SELECT contact_id, scheduled_send_date FROM email_schedules
+         WHERE email_type = 'campaign_rate_increase' AND status = 'pre-scheduled' ORDER BY 1",
+    );
+    assert_eq!(planned, ["1|2026-12-02", "2|2026-12-03", "7|2026-12-20", "9|2026-12-02"]);
+    assert!(office.migrate(0, "")["run_id"].is_null());
+}
+
+#[test]
 fn a_post_window_message_under_its_older_name_is_recognized() {
     // In Idaho the closed period of a birthday on August 20 ends on October 22.
     let rows = "

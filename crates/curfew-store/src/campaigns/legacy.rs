@@ -68,6 +68,8 @@ pub struct LegacyCampaign {
     pub targets_added: u64,
     /// Those of them that are `sent`.
     pub targets_sent: u64,
+    /// Those of them that are known from the history alone, because a run had removed their rows.
+    pub targets_recovered: u64,
     /// Targets that there were, and that have become `sent`.
     pub targets_updated: u64,
     /// Targets that there were already.

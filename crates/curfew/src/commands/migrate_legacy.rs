@@ -76,9 +76,10 @@ fn text(report: &MigrateReport) -> Result<String, std::fmt::Error> {
         }
         writeln!(
             out,
-            "Targets      {} added ({} of them sent), {} became sent, {} unchanged",
+            "Targets      {} added ({} of them sent, {} from the history), {} became sent, {} unchanged",
             count(campaign.targets_added),
             count(campaign.targets_sent),
+            count(campaign.targets_recovered),
             count(campaign.targets_updated),
             count(campaign.targets_unchanged)
         )?;

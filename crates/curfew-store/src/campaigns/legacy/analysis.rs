@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_engine::{Campaign, Day, Status};
-use rusqlite::{Connection, types::ValueRef};
+use rusqlite::{Connection, Row, types::ValueRef};
 
 use super::{
     super::{record::Records, resolve},
@@ -44,6 +44,8 @@ struct LegacyRow {
     event: Option<Day>,
     status: Status,
     templates: Templates,
+    /// A run removed it, before it could be migrated; it is known from the history.
+    is_gone: bool,
 }
 
 /// E-mail and SMS template.
@@ -64,6 +66,8 @@ pub(super) struct Group {
     pub(super) templates: Templates,
     /// New targets by contact and trigger date; whether they are sent.
     pub(super) targets: BTreeMap<(i64, Option<Day>), bool>,
+    /// How many of them are known from the history alone.
+    recovered: u64,
     /// Targets that there are and that have become sent, by rowid, with contact and former status.
     pub(super) sent_now: BTreeMap<i64, (i64, Option<String>)>,
     /// Targets that there are and that stay as they are, by rowid.
@@ -183,46 +187,73 @@ fn post_window_rows(db: &Connection, table: &Table) -> rusqlite::Result<Vec<i64>
     Ok(ids)
 }
 
+/// The columns of a rate increase that are looked at.
+const COLUMNS: [&str; 9] = [
+    "id",
+    "contact_id",
+    "scheduled_send_date",
+    "status",
+    "email_template",
+    "sms_template",
+    "event_year",
+    "event_month",
+    "event_day",
+];
+
+/// The older application's rate increases, and those that a run removed meanwhile.
 fn rate_increases(db: &Connection, table: &Table) -> rusqlite::Result<Vec<LegacyRow>> {
-    let columns = [
-        "id",
-        "contact_id",
-        "scheduled_send_date",
-        "status",
-        "email_template",
-        "sms_template",
-        "event_year",
-        "event_month",
-        "event_day",
-    ]
-    .map(|name| table.expression(name))
-    .join(", ");
+    let columns = COLUMNS.map(|name| table.expression(name)).join(", ");
     let kind = table.expression("email_type");
     let mut statement = db.prepare(&format!(
         "SELECT {columns}, EXISTS (SELECT 1 FROM main.contacts AS c WHERE c.id = s.contact_id)
          FROM main.email_schedules AS s WHERE lower({kind}) = '{RATE_INCREASE}' ORDER BY 1"
     ))?;
-    let rows = statement.query_map([], |row| {
-        let event = [6, 7, 8].map(|at| integer(row, at).ok().flatten());
-        let event = match event {
-            [Some(year), Some(month), Some(day)] => (|| {
-                let (month, day) = (i8::try_from(month).ok()?, i8::try_from(day).ok()?);
-                Day::from_ymd(i16::try_from(year).ok()?, month, day)
-            })(),
-            _ => None,
-        };
-        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Ok(LegacyRow {
-            id: row.get(0)?,
-            contact_id: integer(row, 1)?,
-            has_contact: row.get(9)?,
-            date: text(row, 2)?.and_then(|text| Day::parse(text).ok()),
-            event,
-            status: Status::of(text(row, 3)?),
-            templates: (filled(owned(row, 4)?), filled(owned(row, 5)?)),
-        })
-    })?;
+    let rows = statement.query_map([], |row| read_row(row, false))?;
+    let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    rows.extend(removed_rate_increases(db)?);
+    Ok(rows)
+}
+
+/// Rate increases that a run removed because it knows no such kind.
+fn removed_rate_increases(db: &Connection) -> rusqlite::Result<Vec<LegacyRow>> {
+    let recorded = Table::read(db, "schedule_history")?.is_some_and(|table| {
+        ["what", "old_values"].iter().all(|name| table.column(name).is_some())
+    });
+    if !recorded {
+        return Ok(Vec::new());
+    }
+    let columns = COLUMNS.map(|name| format!("old_values ->> '{name}'")).join(", ");
+    let mut statement = db.prepare(&format!(
+        "SELECT {columns}, EXISTS (
+           SELECT 1 FROM main.contacts AS c WHERE c.id = old_values ->> 'contact_id')
+         FROM main.schedule_history
+         WHERE what = 'deleted' AND json_valid(old_values)
+           AND lower(old_values ->> 'email_type') = '{RATE_INCREASE}' ORDER BY id"
+    ))?;
+    let rows = statement.query_map([], |row| read_row(row, true))?;
     rows.collect()
+}
+
+fn read_row(row: &Row<'_>, is_gone: bool) -> rusqlite::Result<LegacyRow> {
+    let event = [6, 7, 8].map(|at| integer(row, at).ok().flatten());
+    let event = match event {
+        [Some(year), Some(month), Some(day)] => (|| {
+            let (month, day) = (i8::try_from(month).ok()?, i8::try_from(day).ok()?);
+            Day::from_ymd(i16::try_from(year).ok()?, month, day)
+        })(),
+        _ => None,
+    };
+    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Ok(LegacyRow {
+        id: row.get(0)?,
+        contact_id: integer(row, 1)?,
+        has_contact: row.get(9)?,
+        date: text(row, 2)?.and_then(|text| Day::parse(text).ok()),
+        event,
+        status: Status::of(text(row, 3)?),
+        templates: (filled(owned(row, 4)?), filled(owned(row, 5)?)),
+        is_gone,
+    })
 }
 
 /// The days from date to event that most rows have; 0 without any.
@@ -323,6 +354,7 @@ fn analyse_rate_increases(
         let group = group_of(known, &instance, templates, rows, days, &mut unusable)?;
         campaign.targets_added += group.targets.len() as u64;
         campaign.targets_sent += group.targets.values().filter(|sent| **sent).count() as u64;
+        campaign.targets_recovered += group.recovered;
         campaign.targets_updated += group.sent_now.len() as u64;
         campaign.targets_unchanged += group.unchanged.len() as u64;
         campaign.rows_converted += group.converted.len() as u64;
@@ -386,15 +418,22 @@ fn group_of(
     let mut taken = taken_events(known.db, known.table, instance.id)?;
     let mut group = Group { templates, ..Group::default() };
     // Of owned rows for one date a planned one is kept, then the first.
-    rows.sort_by_key(|row| (row.status == Status::Skipped, row.id));
+    rows.sort_by_key(|row| (row.is_gone, row.status == Status::Skipped, row.id));
     for row in rows {
         let trigger = row.event.or(row.date.map(|date| date + days));
+        if row.is_gone && (trigger.is_none() || !row.has_contact) {
+            continue;
+        }
         unusable.undated += u64::from(trigger.is_none());
         let is_sent = matches!(row.status, Status::Committed { sent: true, .. });
         match row.contact_id.filter(|_| row.has_contact) {
             None => unusable.orphans += 1,
             Some(contact_id) => match existing.get(&(contact_id, trigger)) {
-                None => *group.targets.entry((contact_id, trigger)).or_default() |= is_sent,
+                None => {
+                    let count = group.targets.len();
+                    *group.targets.entry((contact_id, trigger)).or_default() |= is_sent;
+                    group.recovered += u64::from(row.is_gone && group.targets.len() > count);
+                }
                 Some((rowid, status)) if is_sent && status.as_deref() != Some("sent") => {
                     group.sent_now.insert(*rowid, (contact_id, status.clone()));
                     group.unchanged.remove(rowid);
@@ -404,6 +443,9 @@ fn group_of(
                 }
                 Some(_) => {}
             },
+        }
+        if row.is_gone {
+            continue;
         }
         if row.status.is_owned() {
             let is_taken = row.contact_id.zip(trigger).is_some_and(|key| !taken.insert(key));
