@@ -193,14 +193,32 @@ Examples:
 
 It asks before, and keeps what the file was in agency.db.sync/backups.")]
     Reset(workflow::ResetArgs),
-    /// Copy a database while others read and write it.
+    /// Sync in the background until it is stopped.
+    #[command(after_help = "\
+Examples:
+  turso-sync watch agency.db
+  turso-sync watch agency.db --every 30s --policy theirs --json
+
+Pulls, pushes, waits, and begins anew. Conflicts and failures are told and end nothing; after failures
+the wait grows, up to an hour.")]
+    Watch(workflow::WatchArgs),
+    /// Look at the connection to a remote database step by step.
+    #[command(after_help = "\
+Example:
+  turso-sync test --url libsql://agency-example.turso.io
+
+Name, connection, encryption, version, token, reading, writing (a table that is rolled back), and the
+time of a round trip. Exit code 3: a step failed.")]
+    Test(workflow::TestArgs),
+    /// Copy a database to another place: from a file or a server, to a file or a server.
     #[command(after_help = "\
 Examples:
   turso-sync copy agency.db copy.db
+  turso-sync copy agency.db http://127.0.0.1:8080
   turso-sync copy --source local_replica.db --dest working_copy.db --replace
 
-A database that is already there and holds something else is only replaced with --replace: in one
-transaction, so that programs that have it open see the old one or the new one.")]
+A database that is there and holds something only becomes the copy with --replace: all at once, so that
+programs that have it open see the old one or the new one.")]
     Copy(workflow::CopyArgs),
     /// (older) Keep a local copy in step with the remote database.
     #[command(after_help = "\

@@ -1,12 +1,12 @@
 //! What the environment says: which remote database, and the token for it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use libsql_link::{Location, Options, RemoteUrl, Token};
-use turso_sync::Remote;
+use turso_sync::{Place, Remote};
 
 use crate::{
-    args::{GlobalArgs, RemoteArgs},
+    args::{GlobalArgs, RemoteArgs, Secret},
     output::Usage,
 };
 
@@ -84,11 +84,47 @@ pub(crate) fn remote(args: &RemoteArgs, global: &GlobalArgs) -> anyhow::Result<R
     if let Some(text) = given.or_else(|| environment.get(TOKEN_VARIABLE)) {
         token = Some(Token::new(text)?);
     }
-    let options = Options::new()
+    let options = options(token, global);
+    Ok(Remote { url, options })
+}
+
+fn options(token: Option<Token>, global: &GlobalArgs) -> Options {
+    Options::new()
         .token(token)
         .call_timeout(global.timeout)
-        .connect_timeout(global.timeout.min(CONNECT_TIMEOUT_MAX));
-    Ok(Remote { url, options })
+        .connect_timeout(global.timeout.min(CONNECT_TIMEOUT_MAX))
+}
+
+/// A file, or a remote database. The token of the environment is for the address of the
+/// environment, and goes to no other one.
+pub(crate) fn place(
+    text: &str,
+    token: Option<&Secret>,
+    global: &GlobalArgs,
+) -> anyhow::Result<Place> {
+    let (location, own) = Location::parse(text)?;
+    let Some(address) = location.url() else {
+        return Ok(Place { location, options: Options::new() });
+    };
+    let environment = Environment::read()?;
+    let is_known = match environment.get(URL_VARIABLE) {
+        Some(known) => Location::parse(&known)?.0.url() == Some(address),
+        None => true,
+    };
+    let token = match (token, is_known) {
+        (Some(secret), _) => Some(Token::new(&secret.0)?),
+        (None, true) => match environment.get(TOKEN_VARIABLE) {
+            Some(text) => Some(Token::new(text)?),
+            None => own,
+        },
+        (None, false) => own,
+    };
+    Ok(Place { location, options: options(token, global) })
+}
+
+/// A file.
+pub(crate) fn local(path: &Path) -> Place {
+    Place { location: Location::Local(path.to_owned()), options: Options::new() }
 }
 
 /// As [`remote`], where nothing else can name the remote database.

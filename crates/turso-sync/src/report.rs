@@ -87,7 +87,7 @@ pub struct Conflict {
     pub columns: Vec<ConflictColumn>,
 }
 
-/// One column's three values, each None if the row is not there.
+/// One column's three values, each None, and missing in JSON, if the row is not there.
 ///
 /// As JSON, values are JSON's own where that loses nothing; else `{"real": "Infinity"}`,
 /// `{"blob": "00ff"}`, `{"text": "61ff"}`.
@@ -96,10 +96,13 @@ pub struct ConflictColumn {
     /// The column.
     pub column: String,
     /// When both were last in step.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<Shown>,
     /// In the working file.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ours: Option<Shown>,
     /// On the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub theirs: Option<Shown>,
 }
 
@@ -140,7 +143,8 @@ impl Serialize for Shown {
 }
 
 impl Conflict {
-    pub(crate) fn of(conflict: &MergeConflict) -> Self {
+    /// A conflict of a merge, as reports show it.
+    pub fn of(conflict: &MergeConflict) -> Self {
         let shown = |value: &Option<Value>| value.clone().map(Shown);
         Self {
             table: conflict.table.clone(),

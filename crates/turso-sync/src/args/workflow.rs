@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{MergePolicy, RemoteArgs, WorkingFile, parse_time};
+use super::{MergePolicy, RemoteArgs, Secret, WorkingFile, parse_time};
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -108,12 +108,12 @@ pub(crate) struct WatchArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// The database to copy.
+    /// The database to copy: a file, or the address of a remote database.
     #[arg(value_name = "SOURCE", conflicts_with = "source_option")]
-    pub(crate) source: Option<PathBuf>,
-    /// Where the copy goes.
-    #[arg(value_name = "DEST", conflicts_with = "dest_option")]
-    pub(crate) dest: Option<PathBuf>,
+    pub(crate) source: Option<String>,
+    /// Where the copy goes: a file, or the address of a remote database.
+    #[arg(value_name = "DEST", conflicts_with = "dest_option", requires = "source")]
+    pub(crate) dest: Option<String>,
     /// The database to copy, as the older tool names it.
     #[arg(
         id = "source_option",
@@ -132,9 +132,15 @@ pub(crate) struct CopyArgs {
         default_value = "working_copy.db"
     )]
     pub(crate) dest_option: PathBuf,
-    /// Replace a database that is there.
+    /// Make a database that is there, and holds something, the copy.
     #[arg(long)]
     pub(crate) replace: bool,
+    /// The token that the server asks for; better given in `TURSO_AUTH_TOKEN`.
+    #[arg(long, short, value_name = "TOKEN")]
+    pub(crate) token: Option<Secret>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,45 +1,63 @@
 //! `turso-sync copy`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::files::{self, Scratch};
+use libsql_link::Location;
+use turso_sync::Error;
+
+use super::{files, report};
 use crate::{
     Ending,
-    args::workflow::CopyArgs,
-    output::{Talk, Usage},
+    args::{GlobalArgs, workflow::CopyArgs},
+    environment,
+    output::{self, Talk, Usage},
 };
 
-pub(crate) fn run(args: &CopyArgs, talk: Talk) -> anyhow::Result<Ending> {
-    let source = args.source.as_deref().unwrap_or(&args.source_option);
-    let dest = args.dest.as_deref().unwrap_or(&args.dest_option);
-    files::expect_database(source)?;
-    if dest.exists() && files::is_database(dest)? {
-        replace(source, dest, args.replace)?;
-    } else {
-        files::expect_writable(dest, &[source])?;
-        let from = files::open_to_read(source)?;
-        Scratch::of(&from, source, Some(dest))?.keep(dest)?;
+pub(crate) fn run(args: &CopyArgs, global: &GlobalArgs, talk: Talk) -> anyhow::Result<Ending> {
+    let named = |place: &Option<String>, option: &PathBuf| match place {
+        Some(text) => environment::place(text, args.token.as_ref(), global),
+        None => Ok(environment::local(option)),
+    };
+    let from = named(&args.source, &args.source_option)?;
+    let to = named(&args.dest, &args.dest_option)?;
+    if let Location::Local(path) = &from.location {
+        files::expect_database(path)?;
     }
-    talk.say(&format!("Copied {} to {}", source.display(), dest.display()));
+    if let Location::Local(path) = &to.location {
+        expect_target(path, &from.location)?;
+    }
+    let bar = talk.bar("Copying");
+    let outcome = turso_sync::copy(&from, &to, args.replace, &bar);
+    drop(bar);
+    let outcome = match outcome {
+        Err(Error::TargetNotEmpty { target }) => {
+            return Err(Usage::error(format!(
+                "{target} is there and holds something; give --replace to make it a copy"
+            )));
+        }
+        outcome => outcome?,
+    };
+    if args.json {
+        output::print_json(&outcome)?;
+    } else {
+        output::print(&format!(
+            "Copied {} to {}: {}\n",
+            outcome.from,
+            outcome.to,
+            report::in_words(&outcome.changes)
+        ))?;
+    }
     Ok(Ending::Done)
 }
 
-/// Writes over a database in one transaction, so that programs that have it open see the old one or
-/// the new one.
-fn replace(source: &Path, dest: &Path, force: bool) -> anyhow::Result<()> {
+/// Refuses a target that is the source, no database, or has files of another one beside it.
+fn expect_target(path: &Path, from: &Location) -> anyhow::Result<()> {
     let canonical = |path: &Path| std::fs::canonicalize(path).ok();
-    if canonical(source) == canonical(dest) {
-        return Err(Usage::error(format!("{} cannot be copied to itself", source.display())));
+    if let Location::Local(from) = from
+        && path.exists()
+        && canonical(from) == canonical(path)
+    {
+        return Err(Usage::error(format!("{} cannot be copied to itself", path.display())));
     }
-    if !force {
-        let diff = libsql_diff::diff(source, dest)?;
-        if diff.is_empty() {
-            return Ok(());
-        }
-        return Err(Usage::error(format!(
-            "{} is there and holds something else; give --replace to replace it",
-            dest.display()
-        )));
-    }
-    files::overwrite(source, dest)
+    if path.exists() { files::expect_database(path) } else { files::expect_writable(path, &[]) }
 }

@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 
 use libsql_diff::{ApplyOptions, Options, Summary};
 use serde_json::json;
+use turso_sync::Conflict;
 
 use super::{
     diff::in_words,
     files::{self, Scratch},
-    values,
+    report,
 };
 use crate::{
     Ending,
@@ -63,15 +64,12 @@ pub(crate) fn run(args: &MergeArgs, talk: Talk) -> anyhow::Result<Ending> {
             "updated": sum(|table| table.updated),
             "deleted": sum(|table| table.deleted),
             "conflicts_count": merge.conflicts_count,
-            "conflicts":
-                merge.conflicts.iter().map(values::merge_conflict_json).collect::<Vec<_>>(),
+            "conflicts": merge.conflicts.iter().map(Conflict::of).collect::<Vec<_>>(),
         }))?;
     } else {
-        let conflicts = values::merge_conflicts_text(
-            &merge.conflicts,
-            merge.conflicts_count,
-            CONFLICTS_SHOWN_MAX,
-        );
+        let shown: Vec<Conflict> =
+            merge.conflicts.iter().take(CONFLICTS_SHOWN_MAX).map(Conflict::of).collect();
+        let conflicts = report::conflicts(&shown, merge.conflicts_count);
         output::print(&(conflicts + &outcome(args, summary.as_ref(), merge.conflicts_count)))?;
     }
     Ok(if merge.conflicts_count > 0 { Ending::Different } else { Ending::Done })

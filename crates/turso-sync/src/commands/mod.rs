@@ -15,4 +15,6 @@ mod report;
 pub(crate) mod reset;
 pub(crate) mod status;
 mod step;
+pub(crate) mod test;
 mod values;
+pub(crate) mod watch;

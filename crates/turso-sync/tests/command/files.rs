@@ -177,9 +177,7 @@ fn a_copy_replaces_another_database_only_when_told_to() {
     let desk = two_databases();
     desk.succeeds(&["copy", "a.db", "c.db"]);
     desk.are_equal("a.db", "c.db");
-    // Again: it is a copy already.
-    desk.succeeds(&["copy", "a.db", "c.db"]);
-    desk.fails(2, &["copy", "b.db", "c.db"], "c.db is there and holds something else");
+    desk.fails(2, &["copy", "b.db", "c.db"], "c.db is there and holds something");
     // A program that has it open in the meantime sees the new rows.
     let conn = desk.sql("c.db", "PRAGMA journal_mode = WAL");
     desk.succeeds(&["copy", "b.db", "c.db", "--replace"]);
@@ -188,6 +186,8 @@ fn a_copy_replaces_another_database_only_when_told_to() {
     drop(conn);
     desk.are_equal("b.db", "c.db");
     desk.fails(2, &["copy", "a.db", "a.db", "--replace"], "a.db cannot be copied to itself");
+    desk.write("text", "no database at all, but a file");
+    desk.fails(2, &["copy", "a.db", "text", "--replace"], "text is not an SQLite database");
     desk.fails(2, &["copy"], "there is no file local_replica.db");
     desk.copy("a.db", "local_replica.db");
     desk.succeeds(&["copy"]);

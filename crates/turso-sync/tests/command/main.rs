@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod changesets;
+mod connection;
 mod desk;
 mod files;
 mod forms;

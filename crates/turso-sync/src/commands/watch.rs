@@ -1,0 +1,64 @@
+//! `turso-sync watch`.
+
+use anyhow::Context as _;
+use serde_json::json;
+use turso_sync::{Stop, WatchEvent, WatchOptions};
+
+use super::{pull, push};
+use crate::{
+    Ending,
+    args::{GlobalArgs, workflow::WatchArgs},
+    environment,
+    output::{self, Talk},
+};
+
+pub(crate) fn run(args: &WatchArgs, global: &GlobalArgs, talk: Talk) -> anyhow::Result<Ending> {
+    let remote = environment::remote(&args.remote, global)?;
+    let file = args.file.path();
+    let stop = Stop::new();
+    let on_signal = stop.clone();
+    ctrlc::set_handler(move || on_signal.stop()).context("cannot listen for signals")?;
+    let options = WatchOptions { every: args.every, policy: args.policy.into() };
+    talk.say(&format!("Watching {}; stop with Ctrl-C", file.display()));
+    let mut printed = Ok(());
+    let mut on_event = |event: &WatchEvent<'_>| {
+        let line = match (event, args.json) {
+            (WatchEvent::Pulled(report), true) => {
+                line(&json!({ "event": "pulled", "report": report }))
+            }
+            (WatchEvent::Pushed(report), true) => {
+                line(&json!({ "event": "pushed", "report": report }))
+            }
+            (WatchEvent::Failed { error, again_after }, true) => line(&json!({
+                "event": "failed",
+                "error": error.to_string(),
+                "again_after_seconds": again_after.as_secs(),
+            })),
+            (WatchEvent::Pulled(report), false) => pull::text(file, report),
+            (WatchEvent::Pushed(report), false) => push::text(file, report),
+            (WatchEvent::Failed { error, again_after }, false) => {
+                output::warn(&format!("{error}; trying again in {} s", again_after.as_secs()));
+                String::new()
+            }
+            _ => String::new(),
+        };
+        if printed.is_ok() {
+            printed = output::print(&line);
+            if printed.is_err() {
+                // Nobody reads any more.
+                stop.stop();
+            }
+        }
+    };
+    let bar = talk.bar("Syncing");
+    let watched = turso_sync::watch(file, &remote, &options, &stop, &mut on_event, &bar);
+    drop(bar);
+    watched?;
+    printed?;
+    talk.say("Stopped");
+    Ok(Ending::Done)
+}
+
+fn line(value: &serde_json::Value) -> String {
+    format!("{value}\n")
+}
