@@ -148,16 +148,17 @@ enum Condition {
 }
 
 impl<'a> Batch<'a> {
-    /// The statements between `BEGIN` (step 0) and `COMMIT`, each only if the one before succeeded;
-    /// and a `ROLLBACK` if the `COMMIT` did not.
-    pub(crate) fn transaction(begin: &'a str, statements: &'a [Statement]) -> Self {
-        let mut steps = vec![Step { condition: None, stmt: Stmt::new(begin, &[]) }];
+    /// The `first` statements, then the others up to `COMMIT`, each only if the one before
+    /// succeeded; and a `ROLLBACK` if the `COMMIT` did not. `first` ends with a `BEGIN`.
+    pub(crate) fn transaction(first: &[&'a str], statements: &'a [Statement]) -> Self {
+        let first = first.iter().map(|sql| Stmt::new(sql, &[]));
         let inner = statements.iter().map(|one| Stmt::new(&one.sql, &one.params));
-        for (step, stmt) in inner.chain([Stmt::new("COMMIT", &[])]).enumerate() {
-            steps.push(Step { condition: Some(Condition::Ok { step }), stmt });
-        }
-        let commit = steps.len() - 1;
-        let not_committed = Condition::Not { cond: Box::new(Condition::Ok { step: commit }) };
+        let all = first.chain(inner).chain([Stmt::new("COMMIT", &[])]);
+        let after = |step: usize| step.checked_sub(1).map(|step| Condition::Ok { step });
+        let mut steps: Vec<Step<'a>> =
+            all.enumerate().map(|(step, stmt)| Step { condition: after(step), stmt }).collect();
+        let committed = Condition::Ok { step: steps.len() - 1 };
+        let not_committed = Condition::Not { cond: Box::new(committed) };
         steps.push(Step { condition: Some(not_committed), stmt: Stmt::new("ROLLBACK", &[]) });
         Batch { steps }
     }

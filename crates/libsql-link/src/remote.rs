@@ -69,31 +69,33 @@ impl Remote {
         statements: &[Statement],
         repeatable: bool,
     ) -> Result<Vec<Rows>, Error> {
-        let call = self.call("batch", true);
-        let attempt = |deadline| async move {
-            let batch = Batch::transaction("BEGIN IMMEDIATE", statements);
-            let requests = vec![Request::Batch { batch }, Request::Close];
-            let mut stream = Stream::new(self);
-            let [result] = stream.ask(requests, call, deadline).await?;
-            steps(result, statements.len(), call)
-        };
-        repeat(&self.options, call, repeatable, attempt).await
+        self.transaction(&["BEGIN IMMEDIATE"], statements, repeatable).await
     }
 
-    /// Turns foreign keys off on the stream that carries the batch, which ends with it.
+    /// Turns foreign keys off on the stream that carries the batch, which ends with it. If that is
+    /// refused, nothing of the batch is run.
     pub(crate) async fn batch_without_foreign_keys(
         &self,
         statements: &[Statement],
     ) -> Result<Vec<Rows>, Error> {
+        let first = ["PRAGMA foreign_keys = OFF", "BEGIN IMMEDIATE"];
+        self.transaction(&first, statements, false).await
+    }
+
+    async fn transaction(
+        &self,
+        first: &[&str],
+        statements: &[Statement],
+        repeatable: bool,
+    ) -> Result<Vec<Rows>, Error> {
         let call = self.call("batch", true);
         let attempt = |deadline| async move {
-            let off = Request::Execute { stmt: Stmt::new("PRAGMA foreign_keys = OFF", &[]) };
-            let batch = Batch::transaction("BEGIN IMMEDIATE", statements);
-            let requests = vec![off, Request::Batch { batch }, Request::Close];
-            let [_, result] = Stream::new(self).ask(requests, call, deadline).await?;
-            steps(result, statements.len(), call)
+            let batch = Batch::transaction(first, statements);
+            let requests = vec![Request::Batch { batch }, Request::Close];
+            let [result] = Stream::new(self).ask(requests, call, deadline).await?;
+            steps(result, first.len(), statements.len(), call)
         };
-        repeat(&self.options, call, false, attempt).await
+        repeat(&self.options, call, repeatable, attempt).await
     }
 
     pub(crate) async fn snapshot(&self) -> Result<RemoteSnapshot, Error> {
@@ -484,18 +486,22 @@ fn checked(rows: Rows, call: Call<'_>) -> Result<Rows, Error> {
     Ok(rows)
 }
 
-/// What the `statements` gave that stand between `BEGIN` and `COMMIT`.
-fn steps(result: RequestResult, statements: usize, call: Call<'_>) -> Result<Vec<Rows>, Error> {
+/// What the `count` statements gave that stand between the `first` ones and `COMMIT`.
+fn steps(
+    result: RequestResult,
+    first: usize,
+    count: usize,
+    call: Call<'_>,
+) -> Result<Vec<Rows>, Error> {
+    let commit = first + count;
     let result = result.response.and_then(|response| response.result);
-    let (results, errors) = match result {
-        Some(ResponseResult { step_results: Some(results), step_errors: Some(errors), .. })
-            if results.len() == statements + 3 && errors.len() == results.len() =>
-        {
-            (results, errors)
-        }
-        _ => return Err(call.protocol(None, "its answer has not the results of the batch")),
-    };
-    let commit = statements + 1;
+    let (results, errors) =
+        match result {
+            Some(ResponseResult {
+                step_results: Some(results), step_errors: Some(errors), ..
+            }) if results.len() == commit + 2 && errors.len() == results.len() => (results, errors),
+            _ => return Err(call.protocol(None, "its answer has not the results of the batch")),
+        };
     if let Some(error) = errors[..=commit].iter().flatten().next() {
         return Err(from_wire(error, call));
     }
@@ -504,8 +510,8 @@ fn steps(result: RequestResult, statements: usize, call: Call<'_>) -> Result<Vec
     }
     results
         .into_iter()
-        .skip(1)
-        .take(statements)
+        .skip(first)
+        .take(count)
         .map(|result| {
             rows_of(result.ok_or_else(|| call.protocol(None, "a result is missing"))?, call)
         })

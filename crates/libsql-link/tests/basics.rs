@@ -140,6 +140,33 @@ fn a_batch_is_applied_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn foreign_keys_are_off_for_one_batch_only() {
+    let both = Both::open();
+    for (name, link) in &both.links {
+        link.batch(&[
+            "CREATE TABLE p (a INTEGER PRIMARY KEY)".into(),
+            "CREATE TABLE c (a REFERENCES p ON DELETE CASCADE)".into(),
+            "INSERT INTO p VALUES (1)".into(),
+            "INSERT INTO c VALUES (1)".into(),
+        ])
+        .unwrap();
+        let delete = [statement("DELETE FROM p WHERE a = ?1", &[1.into()])];
+        let answers = link.batch_without_foreign_keys(&delete).unwrap();
+        assert_eq!((answers.len(), answers[0].affected), (1, 1), "{name}");
+        let count = link.query("SELECT count(*) FROM c", &[]).unwrap();
+        assert_eq!(count.single(), Some(&Value::Integer(1)), "{name}: nothing cascades");
+
+        let orphan =
+            ["INSERT INTO c VALUES (7)".into(), "INSERT INTO p VALUES (NULL), ('x')".into()];
+        link.batch_without_foreign_keys(&orphan).unwrap_err();
+        let error = link.execute("INSERT INTO c VALUES (7)", &[]).unwrap_err();
+        assert!(matches!(error, Error::Constraint { .. }), "{name}: {error:?}");
+        let count = link.query("SELECT count(*) FROM c", &[]).unwrap();
+        assert_eq!(count.single(), Some(&Value::Integer(1)), "{name}: all or nothing");
+    }
+}
+
+#[test]
 fn constraints_are_told_apart() {
     let both = Both::open();
     for (name, link) in &both.links {
