@@ -532,7 +532,7 @@ impl Overflow<'_> {
         if self.left == 0 {
             return Ok(None);
         }
-        if self.next == 0 || !self.pages.read(self.next, &mut self.page) {
+        if self.next == 0 || !self.pages.read_overflow(self.next, &mut self.page) {
             return Err(Error::damaged(self.table, "an overflow page is missing"));
         }
         let page = &self.page;

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 use crate::sqlite::MainFile;
 
 const FRAME_HEADER: usize = 24;
-/// How much of the file is read at once where pages follow each other.
-const AHEAD_BYTES: usize = 128 << 10;
+/// How much of the file is read at once, at most, where pages follow each other.
+const AHEAD_BYTES_MAX: usize = 128 << 10;
 /// Pages of other trees lie between those of one that grew with them.
 const GAP_PAGES_MAX: u32 = 4;
 
@@ -20,8 +20,10 @@ struct Ahead {
     bytes: Vec<u8>,
     /// The number of its first page.
     first: u32,
-    /// The page asked for last.
+    /// The page of a tree asked for last.
     last: u32,
+    /// How many pages to read the next time that what was read is used up; doubled each time.
+    pages: usize,
 }
 
 pub(crate) struct Pages<'c> {
@@ -108,44 +110,77 @@ impl<'c> Pages<'c> {
 
     /// Fills `page` with page `number`, counted from 1; false if there is no such page.
     pub(crate) fn read(&self, number: u32, page: &mut Vec<u8>) -> bool {
+        self.read_log(number, page).unwrap_or_else(|| self.read_ahead(number, page))
+    }
+
+    /// As [`Pages::read`], for a page that lies aside of the others.
+    pub(crate) fn read_overflow(&self, number: u32, page: &mut Vec<u8>) -> bool {
+        self.read_log(number, page).unwrap_or_else(|| {
+            self.copy_ahead(number, page)
+                || self.offset(number).is_some_and(|offset| self.file.read(page, offset))
+        })
+    }
+
+    /// None if the page is not in the log; `page` is then of the right size.
+    fn read_log(&self, number: u32, page: &mut Vec<u8>) -> Option<bool> {
         if let Some(&frame) = self.frames.get(&number) {
             page.resize(FRAME_HEADER + self.layout.page_size, 0);
             let read = self.file.wal_frame(frame, page) && Some(salt_of(page)) == self.salt;
             page.drain(..FRAME_HEADER);
-            return read;
+            return Some(read);
         }
         page.resize(self.layout.page_size, 0);
-        self.read_from_file(number, page)
+        None
     }
 
-    /// As [`Pages::read`], past the log. What the file holds of pages that are in the log does not
-    /// matter, and the others do not change while this transaction is open.
-    fn read_from_file(&self, number: u32, page: &mut [u8]) -> bool {
+    fn offset(&self, number: u32) -> Option<u64> {
+        Some(u64::from(number.checked_sub(1)?) * self.layout.page_size as u64)
+    }
+
+    /// Takes the page from what was read ahead; false if it is not in there.
+    fn copy_ahead(&self, number: u32, page: &mut [u8]) -> bool {
+        let ahead = self.ahead.borrow();
         let size = self.layout.page_size;
-        let offset = |number: u32| u64::from(number).checked_sub(1).map(|n| n * size as u64);
-        let Some(start) = offset(number) else { return false };
-        let mut ahead = self.ahead.borrow_mut();
-        let copy = |ahead: &Ahead, page: &mut [u8]| {
+        let found = || {
             let index = usize::try_from(number.checked_sub(ahead.first)?).ok()?;
             let at = index.checked_mul(size)?;
-            page.copy_from_slice(ahead.bytes.get(at..at.checked_add(size)?)?);
-            Some(())
+            ahead.bytes.get(at..at.checked_add(size)?)
         };
+        match found() {
+            Some(bytes) => page.copy_from_slice(bytes),
+            None => return false,
+        }
+        true
+    }
+
+    /// Reads from the file, and more at once the longer pages follow each other. What the file
+    /// holds of pages that are in the log does not matter, and the others do not change while this
+    /// transaction is open.
+    fn read_ahead(&self, number: u32, page: &mut [u8]) -> bool {
+        let Some(offset) = self.offset(number) else { return false };
+        let is_read = self.copy_ahead(number, page);
+        let mut ahead = self.ahead.borrow_mut();
         let follows = number > ahead.last && number - ahead.last <= GAP_PAGES_MAX;
         ahead.last = number;
-        if copy(&ahead, page).is_some() {
+        if is_read {
             return true;
         }
         if follows {
+            let size = self.layout.page_size;
+            let pages_max = (AHEAD_BYTES_MAX / size).max(1);
+            ahead.pages = (ahead.pages * 2).clamp(2, pages_max.max(2));
+            let length = ahead.pages * size;
             ahead.first = number;
-            ahead.bytes.resize((AHEAD_BYTES / size).max(1) * size, 0);
-            if self.file.read(&mut ahead.bytes, start) {
-                return copy(&ahead, page).is_some();
+            ahead.bytes.resize(length, 0);
+            if self.file.read(&mut ahead.bytes, offset) {
+                page.copy_from_slice(&ahead.bytes[..size]);
+                return true;
             }
             // The file ends before.
             ahead.bytes.clear();
         }
-        self.file.read(page, start)
+        ahead.pages = 1;
+        self.file.read(page, offset)
     }
 
     /// Whether the log is still the one that was read.

@@ -410,8 +410,19 @@ const OPERATIONS: [&str; 20] = [
     "EndTable",
 ];
 
+/// Few cases in the gate; `PROPTEST_CASES=1000` looks longer.
+fn config() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(40),
+        max_shrink_iters: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn applying_a_difference_makes_the_two_equal(

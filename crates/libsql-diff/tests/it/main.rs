@@ -8,4 +8,5 @@ mod files;
 mod generated;
 mod inputs;
 mod merge;
+mod pages;
 mod support;
