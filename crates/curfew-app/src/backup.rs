@@ -62,7 +62,15 @@ pub fn folder(database: &Path, config: &Config) -> PathBuf {
 /// If the database cannot be read, the copy cannot be written, or it does not pass its checks. That
 /// an old backup cannot be removed is no error.
 pub fn back_up(database: &Path, config: &Config) -> Result<BackupReport, Error> {
-    of(&Database::open(database, Access::ReadOnly)?, config)
+    let report = of(&Database::open(database, Access::ReadOnly)?, config)?;
+    tracing::info!(
+        bytes = report.bytes,
+        contacts = report.contacts,
+        schedules = report.schedules,
+        removed = report.removed.len(),
+        "backup ends"
+    );
+    Ok(report)
 }
 
 /// Backs up a database that is open.
@@ -95,6 +103,8 @@ pub fn restore(database: &Path, backup: &Path) -> Result<RestoreReport, Error> {
     let now = Timestamp::now();
     let _lock = RunLock::acquire(database, "curfew restore", &timestamp(now))?;
     let restored = put_back(database, backup, now)?;
+    let copied = &restored.database;
+    tracing::info!(contacts = copied.contacts, schedules = copied.schedules, "restore ends");
     Ok(RestoreReport {
         database: database.to_owned(),
         backup: backup.to_owned(),

@@ -219,7 +219,18 @@ pub fn import_from(
         counts: Counts::default(),
         failure: None,
     };
-    Import { request, staging, progress, tally }.run(records)
+    let report = Import { request, staging, progress, tally }.run(records)?;
+    tracing::info!(
+        lines = report.lines,
+        inserted = report.inserted,
+        updated = report.updated,
+        unchanged = report.unchanged,
+        repeated = report.repeated,
+        rejected = report.rejected,
+        written = report.written,
+        "import ends"
+    );
+    Ok(report)
 }
 
 /// Whether the report would destroy what it is about.

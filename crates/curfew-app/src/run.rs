@@ -332,8 +332,9 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
     progress.stage(Stage::Prepare, None);
     let mut database = Database::open(&request.database, Access::ReadWrite)?;
     let _lock = RunLock::acquire(&request.database, "curfew run", &started_at)?;
-    // A run that cannot write makes no backup either.
-    database.await_writing()?;
+    // A run that cannot write makes no backup either. Whoever has started it waits for it, so this
+    // is tried only twice.
+    Retry { attempts_max: 2, ..Retry::default() }.run(|_| database.await_writing())?;
     let mut precaution = Precaution::new(&request.config, request.backup);
     let pending = Retry::default().run(|_| database.pending_migrations())?;
     if !pending.is_empty() {

@@ -173,6 +173,29 @@ Example:
     Generate(GenerateArgs),
 }
 
+impl Command {
+    /// Its name, as it is typed.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Plan(_) => "plan",
+            Self::Explain(_) => "explain",
+            Self::Import(_) => "import",
+            Self::Campaign(_) => "campaign",
+            Self::MigrateLegacy(_) => "migrate-legacy",
+            Self::Rules(_) => "rules",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            Self::Config(_) => "config",
+            Self::Audit(_) => "audit",
+            Self::Runs(_) => "runs",
+            Self::Status(_) => "status",
+            Self::Demo(_) => "demo",
+            Self::Generate(_) => "generate",
+        }
+    }
+}
+
 /// What a plan is made from.
 #[derive(Debug, Args)]
 pub(crate) struct PlanSource {

@@ -6,7 +6,7 @@ mod commands;
 mod log;
 mod output;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Instant};
 
 use clap::Parser as _;
 
@@ -36,6 +36,8 @@ fn main() -> ExitCode {
     if let Some(format) = cli.log_format {
         log::begin(format, cli.log_level);
     }
+    let start = Instant::now();
+    let _span = tracing::info_span!("command", command = cli.command.name()).entered();
     let result = match &cli.command {
         Command::Run(args) => commands::run::run(args),
         Command::Plan(args) => commands::plan::run(args),
@@ -53,10 +55,12 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(args),
         Command::Generate(args) => commands::generate::run(args),
     };
-    match result {
-        Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::NeedsAttention) => ExitCode::from(1),
-        Ok(Ending::Failed) => ExitCode::from(3),
+    let code = match result {
+        Ok(Ending::Done) => 0,
+        Ok(Ending::NeedsAttention) => 1,
+        Ok(Ending::Failed) => 3,
         Err(error) => output::report_error(&error),
-    }
+    };
+    tracing::info!(seconds = start.elapsed().as_secs_f64(), exit_code = code, "command ends");
+    ExitCode::from(code)
 }

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    process::ExitCode,
     sync::Mutex,
 };
 
@@ -14,10 +13,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::log;
 
 /// Prints an error with its causes and says by the exit code whose fault it is.
-pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn report_error(error: &anyhow::Error) -> u8 {
     if is_broken_pipe(error) {
         // The reader has seen enough, as with `curfew plan --csv | head`.
-        return ExitCode::SUCCESS;
+        return 0;
     }
     if log::is_on() {
         tracing::error!("{error:#}");
@@ -36,8 +35,8 @@ pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
     }
     let fault = error.downcast_ref::<curfew_app::Error>().map(curfew_app::Error::fault);
     match fault {
-        Some(Fault::Input) => ExitCode::from(2),
-        Some(Fault::Failure) | None => ExitCode::from(3),
+        Some(Fault::Input) => 2,
+        Some(Fault::Failure) | None => 3,
     }
 }
 

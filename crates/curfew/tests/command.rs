@@ -460,7 +460,7 @@ fn a_database_that_another_program_writes_to_is_left_alone() {
         assert_eq!(tables, 1, "something was written");
         assert!(!office.path("backups").exists(), "{lock}: a backup was made");
     };
-    // Both wait for ten seconds.
+    // They wait for ten and twenty seconds.
     std::thread::scope(|scope| {
         scope.spawn(|| left_alone("BEGIN EXCLUSIVE"));
         left_alone("BEGIN IMMEDIATE");

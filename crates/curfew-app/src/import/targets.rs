@@ -104,7 +104,15 @@ pub fn import(request: &TargetImport) -> Result<TargetImportReport, Error> {
         let is_kept = !(report.strict && report.count("rejected") > 0);
         Ok((report, is_kept))
     })?;
-    Ok(TargetImportReport { written: !changes.is_empty(), ..report })
+    let report = TargetImportReport { written: !changes.is_empty(), ..report };
+    tracing::info!(
+        lines = report.lines,
+        added = report.count("added"),
+        rejected = report.count("rejected"),
+        written = report.written,
+        "import ends"
+    );
+    Ok(report)
 }
 
 /// A line that can be looked up.
