@@ -9,4 +9,5 @@ mod generated;
 mod inputs;
 mod merge;
 mod pages;
+mod splitting;
 mod support;
