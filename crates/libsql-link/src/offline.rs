@@ -159,6 +159,9 @@ impl Sync {
             }
             _ => {}
         }
+        if let Some(here) = before {
+            self.check_history(here).await?;
+        }
         let mut now = before;
         if let (Direction::Push | Direction::Both, Some(here)) = (direction, before)
             && here.ahead() > 0
@@ -281,6 +284,44 @@ impl Sync {
         Ok(())
     }
 
+    /// Whether what the log goes on from is what the server goes on from.
+    ///
+    /// After a checkpoint by another program, the log begins anew, and what was in it is in the file:
+    /// libSQL would send the new frames as if they followed the old ones. The last frame that both
+    /// have tells it; before the first one, the file itself.
+    async fn check_history(&self, here: Here) -> Result<(), Error> {
+        let Known { generation, durable_frame_num: last } = here.known;
+        let same = if last > 0 {
+            let theirs = self.frames(generation, last, last + 1).await?;
+            same_frames(&theirs, &self.log()?.read(last, last + 1)?)
+        } else if here.ahead() > 0 || !self.frames(generation, 1, 2).await?.is_empty() {
+            let ours = std::fs::read(&self.path).map_err(|error| Error::Io {
+                subject: self.path.display().to_string(),
+                reason: format!("cannot read it: {error}"),
+            })?;
+            same_images(&self.export(generation).await?, &ours)
+        } else {
+            true
+        };
+        if same {
+            return Ok(());
+        }
+        Err(self.conflict(
+            "its log does not go on from what the server has: another program has checkpointed it, \
+             or the server was replaced"
+                .into(),
+        ))
+    }
+
+    /// The server's file at the beginning of a generation.
+    async fn export(&self, generation: u32) -> Result<Vec<u8>, Error> {
+        let call = Call { subject: self.http.base(), operation: "compare", changes: false };
+        let path = format!("/export/{generation}");
+        let ask = |deadline| self.http.get(&path, call, deadline);
+        let answer = repeat(&self.options, call, false, ask).await?;
+        if answer.status.is_success() { Ok(answer.body) } else { Err(failed(&answer, call)) }
+    }
+
     /// One sync of the libsql crate: a push if the log is ahead, else a pull. On a task of its own,
     /// because it cannot be cancelled; the connector ends it when the server stays silent.
     async fn step(&self, call: Call<'_>) -> Result<(), Error> {
@@ -314,13 +355,7 @@ impl Sync {
             let end = committed.saturating_add(1).min(first + COMPARED_AT_ONCE);
             let theirs = self.frames(from.generation, first, end).await?;
             let ours = log.read(first, end)?;
-            let same = theirs.len() == ours.len()
-                && theirs.chunks(FRAME).zip(ours.chunks(FRAME)).all(|(theirs, ours)| {
-                    // Page number and size; then the page. Between them stand salts and checksums,
-                    // which each log has of its own.
-                    theirs[..8] == ours[..8] && theirs[FRAME_HEADER..] == ours[FRAME_HEADER..]
-                });
-            if !same {
+            if !same_frames(&theirs, &ours) {
                 return Err(call.protocol(
                     None,
                     format_args!("its frames {first} to {} are not those of this log", end - 1),
@@ -366,6 +401,25 @@ impl Sync {
     fn log(&self) -> Result<Log, Error> {
         Log::open(&self.path)
     }
+}
+
+/// Frames are the same by page number, size and page. Between them stand salts and checksums, which
+/// each log has of its own.
+fn same_frames(theirs: &[u8], ours: &[u8]) -> bool {
+    let same = |theirs: &[u8], ours: &[u8]| {
+        theirs[..8] == ours[..8] && theirs[FRAME_HEADER..] == ours[FRAME_HEADER..]
+    };
+    theirs.len() == ours.len()
+        && theirs.chunks_exact(FRAME).zip(ours.chunks_exact(FRAME)).all(|(a, b)| same(a, b))
+}
+
+/// Files are the same but for what SQLite changes in the header when a connection turns on WAL mode:
+/// the format versions, the change counter, and which version of SQLite wrote it.
+fn same_images(theirs: &[u8], ours: &[u8]) -> bool {
+    let pieces = |file: &'_ [u8]| {
+        Some([file.get(..18)?, file.get(20..24)?, file.get(28..92)?, file.get(100..)?].concat())
+    };
+    pieces(theirs).is_some() && pieces(theirs) == pieces(ours)
 }
 
 /// How a server says that there are no such frames.

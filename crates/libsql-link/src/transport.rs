@@ -162,6 +162,7 @@ impl Http {
         *request.method_mut() = method;
         *request.uri_mut() = uri.parse().map_err(|error| call.unreachable(error))?;
         *request.headers_mut() = self.headers.clone();
+        let has_body = json.is_some();
         if let Some(json) = json {
             request
                 .headers_mut()
@@ -169,7 +170,8 @@ impl Http {
             request.body_mut().rest = Some(json.into());
         }
         let answer = timeout_at(deadline.at, self.exchange(request, call)).await;
-        let sent = sent.load(Ordering::Acquire);
+        // Without a body, only a connection that never came about says that nothing was sent.
+        let sent = sent.load(Ordering::Acquire) || !has_body;
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Failure::Hyper(error))) => Err(from_hyper(&error, sent, call, deadline)),

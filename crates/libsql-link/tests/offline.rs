@@ -94,6 +94,13 @@ fn a_file_follows_into_the_next_generation() {
     write(&path, "INSERT INTO t VALUES ('mine')");
     setup.sync(Direction::Push).unwrap();
     assert_eq!(setup.server.query(TEXTS), r#"Text("base,old,new,mine")"#);
+    // Into one that has no frames yet: what was fetched, and checkpointed by libSQL itself, is
+    // what the server goes on from.
+    setup.server.checkpoint();
+    assert_eq!(setup.sync(Direction::Both).unwrap().generation, 3);
+    write(&path, "INSERT INTO t VALUES ('third')");
+    assert!(setup.sync(Direction::Both).unwrap().pushed_frames > 0);
+    assert_eq!(setup.server.query(TEXTS), r#"Text("base,old,new,mine,third")"#);
 }
 
 #[test]
@@ -113,22 +120,46 @@ fn changes_on_both_sides_are_a_conflict_and_neither_is_lost() {
 
 #[test]
 fn a_checkpoint_by_another_program_is_noticed() {
-    let setup = Setup::new();
-    let path = setup.path();
-    setup.sync(Direction::Pull).unwrap();
-    write(&path, "INSERT INTO t VALUES ('one')");
-    setup.sync(Direction::Push).unwrap();
-    write(&path, "INSERT INTO t VALUES ('two')");
     // It opens, reads, and checkpoints when it closes.
-    drop(
-        rusqlite::Connection::open(&path)
-            .and_then(|other| other.query_row("SELECT count(*) FROM t", [], |_| Ok(()))),
-    );
-    let error = setup.sync(Direction::Push).unwrap_err();
-    assert!(
-        matches!(&error, Error::Conflict { reason, .. } if reason.contains("checkpointed")),
-        "{error:?}"
-    );
+    let checkpoint = |path: &Path| {
+        let other = rusqlite::Connection::open(path).expect("it opens");
+        other.query_row("SELECT count(*) FROM t", [], |_| Ok(())).expect("it can be read");
+    };
+    let unsent = "INSERT INTO t VALUES ('unsent')";
+    let much = "INSERT INTO t VALUES (hex(zeroblob(40000)))";
+    // Before or after a first push; with nothing, or much, written afterwards.
+    for (pushed, afterwards) in [(true, None), (true, Some(much)), (false, Some(unsent))] {
+        let setup = Setup::new();
+        let path = setup.path();
+        setup.sync(Direction::Pull).unwrap();
+        if pushed {
+            write(&path, "INSERT INTO t VALUES ('sent')");
+            setup.sync(Direction::Push).unwrap();
+        }
+        write(&path, unsent);
+        checkpoint(&path);
+        if let Some(sql) = afterwards {
+            write(&path, sql);
+        }
+        let sent = setup.server.frames();
+        for direction in [Direction::Push, Direction::Both] {
+            let error = setup.sync(direction).unwrap_err();
+            assert!(
+                matches!(&error, Error::Conflict { reason, .. } if reason.contains("checkpointed")),
+                "{pushed} {afterwards:?}: {error:?}"
+            );
+        }
+        assert_eq!(setup.server.frames(), sent);
+    }
+    // With nothing to push, what comes would be mixed with what is here.
+    let setup = Setup::new();
+    setup.sync(Direction::Pull).unwrap();
+    write(&setup.path(), unsent);
+    checkpoint(&setup.path());
+    setup.server.execute("INSERT INTO t VALUES ('theirs')");
+    let error = setup.sync(Direction::Pull).unwrap_err();
+    assert!(matches!(error, Error::Conflict { .. }), "{error:?}");
+    assert_eq!(texts(&setup.path()), "base,unsent");
 }
 
 #[test]
