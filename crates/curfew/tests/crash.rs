@@ -12,6 +12,10 @@ use std::{
 };
 
 use rusqlite::Connection;
+use testkit::{
+    model::ModelConfig,
+    promises::{Snapshot, after_a_run, nothing_changed},
+};
 
 const CONTACTS: &str = "20000";
 const KILLS: u64 = 50;
@@ -159,6 +163,48 @@ fn killed_at_any_point_and_run_again_it_ends_in_the_same_rows() {
     assert!(rows(&killed) == expected, "the rows differ from those of an undisturbed run");
     let audit = curfew(folder, &["audit", "verify", "--db", "killed.db"]).status().unwrap();
     assert!(audit.success());
+}
+
+/// Where days exceed the cap, a second attempt may move other messages than the first would have; all
+/// that is promised of a plan holds all the same.
+#[test]
+fn killed_where_days_exceed_the_cap_all_promises_hold_after_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = ModelConfig { batch_size: 7, ..ModelConfig::default() };
+    fs::write(folder.join("curfew.yaml"), config.to_yaml()).unwrap();
+    let generate = ["generate", "--contacts", "250", "--history", "--clicks", "--campaigns"];
+    let generate = [&generate[..], &["--out", "base.db"]].concat();
+    assert!(curfew(folder, &generate).status().unwrap().success());
+    let copy = |name: &str| fs::copy(folder.join("base.db"), folder.join(name)).unwrap();
+    copy("calm.db");
+    let before = size(&folder.join("calm.db"));
+    assert!(run(folder, "calm.db").wait().unwrap().success());
+    let grown = size(&folder.join("calm.db")) - before;
+
+    let today = jiff::civil::date(2026, 11, 20);
+    let (mut random, mut kills) = (Random::new(), 0);
+    let killed = folder.join("killed.db");
+    while kills < 4 {
+        remove(&killed);
+        copy("killed.db");
+        // Once or twice, so that a run finds what a killed one left.
+        for _ in 0..=kills % 2 {
+            let until = size(&killed) + 1 + random.below(grown / 2);
+            kills += u32::from(kill_when(run(folder, "killed.db"), || size(&killed) >= until));
+        }
+        assert!(run(folder, "killed.db").wait().unwrap().success());
+        let db = Connection::open(&killed).unwrap();
+        let broken = after_a_run(&db, today, &config);
+        assert!(broken.is_empty(), "after {kills} kills: {}", broken.join("\n"));
+        let first = Snapshot::of(&db);
+        assert!(run(folder, "killed.db").wait().unwrap().success());
+        let touched = nothing_changed(&first, &Snapshot::of(&db));
+        assert!(touched.is_empty(), "after {kills} kills: {}", touched.join("\n"));
+    }
+    let moved =
+        "SELECT '' || count(*) FROM scheduler_checkpoints WHERE counts ->> '$.moved_by_cap' > 0";
+    assert_ne!(query(&killed, moved), "0", "no day exceeded the cap");
 }
 
 /// The older application's database with 5,000 contacts and 20,000 rows.
