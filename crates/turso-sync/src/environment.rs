@@ -7,7 +7,7 @@ use turso_sync::{Place, Remote};
 
 use crate::{
     args::{GlobalArgs, RemoteArgs, Secret},
-    output::Usage,
+    output::{self, Usage},
 };
 
 /// Names the remote database.
@@ -80,12 +80,35 @@ pub(crate) fn remote(args: &RemoteArgs, global: &GlobalArgs) -> anyhow::Result<R
             }
         }
     }
-    let given = args.token.clone().map(|secret| secret.0);
-    if let Some(text) = given.or_else(|| environment.get(TOKEN_VARIABLE)) {
-        token = Some(Token::new(text)?);
+    if let Some(own) = token_for(url.as_ref(), args.token.as_ref(), &environment)? {
+        token = Some(own);
     }
     let options = options(token, global);
     Ok(Remote { url, options })
+}
+
+/// The token that was given, or else that of the environment: but the latter only for the address
+/// that stands beside it.
+fn token_for(
+    address: Option<&RemoteUrl>,
+    given: Option<&Secret>,
+    environment: &Environment,
+) -> anyhow::Result<Option<Token>> {
+    if let Some(secret) = given {
+        return Ok(Some(Token::new(&secret.0)?));
+    }
+    let Some(text) = environment.get(TOKEN_VARIABLE) else { return Ok(None) };
+    if let (Some(address), Some(known)) = (address, environment.get(URL_VARIABLE)) {
+        let known = Location::parse(&known)?.0;
+        if known.url() != Some(address) {
+            output::warn(&format!(
+                "{TOKEN_VARIABLE} is for {known} and is not sent to {address}; give --token if it is \
+                 for both"
+            ));
+            return Ok(None);
+        }
+    }
+    Ok(Some(Token::new(text)?))
 }
 
 fn options(token: Option<Token>, global: &GlobalArgs) -> Options {
@@ -107,18 +130,7 @@ pub(crate) fn place(
         return Ok(Place { location, options: Options::new() });
     };
     let environment = Environment::read()?;
-    let is_known = match environment.get(URL_VARIABLE) {
-        Some(known) => Location::parse(&known)?.0.url() == Some(address),
-        None => true,
-    };
-    let token = match (token, is_known) {
-        (Some(secret), _) => Some(Token::new(&secret.0)?),
-        (None, true) => match environment.get(TOKEN_VARIABLE) {
-            Some(text) => Some(Token::new(text)?),
-            None => own,
-        },
-        (None, false) => own,
-    };
+    let token = token_for(Some(address), token, &environment)?.or(own);
     Ok(Place { location, options: options(token, global) })
 }
 

@@ -228,7 +228,12 @@ fn write_dump_files(args: &DumpFiles, talk: Talk) -> anyhow::Result<()> {
             std::ops::ControlFlow::Continue(())
         },
     )?;
-    files::write_whole(&args.original_dump, |to| Ok(all.write_sql(to)?))?;
+    files::write_whole(&args.original_dump, |to| {
+        to.write_all(
+            b"-- A dump: applied to an empty database, it makes a copy of the remote one.\n",
+        )?;
+        Ok(all.write_sql(to)?)
+    })?;
     drop(bar);
     talk.say(&format!("Wrote {} and {}", args.baseline.display(), args.original_dump.display()));
     Ok(())

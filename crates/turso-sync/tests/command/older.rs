@@ -1,8 +1,9 @@
 //! The older tool's commands.
 
 use testkit::{
+    jwt::{Access, Keys},
     offline_server::{OfflineServer, open_unchecked},
-    sqld::Sqld,
+    sqld::{Settings, Sqld},
 };
 
 use crate::{
@@ -83,11 +84,36 @@ fn the_address_comes_from_the_argument_then_the_environment_then_a_file() {
     desk.fails(3, &named, "cannot reach http://127.0.0.1:1/named");
     desk.fails(2, &["offline-sync", "--sync-url", "ftp://a"], "the scheme is unknown");
     desk.fails(2, &["offline-sync", "--sync-url", "a.db"], "is a file, not a remote database");
+    // The example, as it comes, names nothing.
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../env.example");
+    desk.write(".env", std::fs::read(example).unwrap());
+    desk.fails(2, &["offline-sync"], "no remote database is named");
     // A line that cannot be read may hold a token.
     desk.write(".env", "TURSO_AUTH_TOKEN s3cret\n");
     let (_, stderr) = desk.ends_with(2, &["offline-sync"]);
     assert!(stderr.contains("cannot read .env"), "{stderr}");
     assert!(!stderr.contains("s3cret"), "{stderr}");
+}
+
+#[test]
+fn a_token_of_the_environment_goes_to_the_address_beside_it_and_to_no_other() {
+    let keys = Keys::generate();
+    let settings = Settings { jwt_public_key: Some(keys.public()), ..Settings::default() };
+    let sqld = Sqld::start_with(settings);
+    let desk = Desk::new();
+    let url = sqld.url();
+    let token = keys.token(Access::ReadWrite);
+    let variables =
+        |address: &str| format!("TURSO_DATABASE_URL={address}\nTURSO_AUTH_TOKEN={token}\n");
+    desk.write(".env", variables("http://127.0.0.1:1"));
+    let sync = ["sync", "--url", &url];
+    let (_, stderr) = desk.ends_with(3, &sync);
+    assert!(stderr.contains("is for http://127.0.0.1:1 and is not sent to"), "{stderr}");
+    assert!(stderr.contains("check the token"), "{stderr}");
+    assert!(!stderr.contains(&token), "{stderr}");
+    desk.write(".env", variables(&url));
+    desk.succeeds(&sync);
+    desk.succeeds(&["sync"]);
 }
 
 #[test]
