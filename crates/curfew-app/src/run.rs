@@ -13,7 +13,9 @@ use curfew_engine::{
 };
 use curfew_store::{
     Access, Applied, Database, PlanWriter, Retry, RunEnd, RunLock, RunStart, StoreError, Visited,
+    audit::PlanRow,
 };
+
 use serde::Serialize;
 
 use crate::{
@@ -208,7 +210,7 @@ pub struct PlannedChange {
     pub change: &'static str,
     /// The row; absent for a new one.
     pub schedule_id: Option<i64>,
-    /// `email_type` afterwards.
+    /// `email_type` afterwards; of a row that is deleted, as it was.
     pub email_type: Option<String>,
     /// `campaign_instance_id` afterwards.
     pub campaign_instance_id: Option<i64>,
@@ -220,6 +222,44 @@ pub struct PlannedChange {
     pub status: Option<&'static str>,
     /// Why it is skipped, or deleted.
     pub reason: Option<String>,
+    /// `scheduled_send_date` before; absent for a new row.
+    pub old_scheduled_send_date: Option<String>,
+    /// `status` before; absent for a new row.
+    pub old_status: Option<String>,
+}
+
+impl PlannedChange {
+    /// The names of the fields, in order.
+    pub const FIELDS: [&'static str; 11] = [
+        "contact_id",
+        "change",
+        "schedule_id",
+        "email_type",
+        "campaign_instance_id",
+        "event_date",
+        "scheduled_send_date",
+        "status",
+        "reason",
+        "old_scheduled_send_date",
+        "old_status",
+    ];
+
+    /// Adds what the row was before, and what of it stays.
+    fn of_row(mut self, row: Option<PlanRow>) -> Self {
+        let Some(row) = row else { return self };
+        let kind = row.email_type.map(|kind| match self.change {
+            "delete" => kind,
+            _ => kind.to_ascii_lowercase(),
+        });
+        self.email_type = self.email_type.or(kind);
+        self.campaign_instance_id = self.campaign_instance_id.or(row.campaign_instance_id);
+        if self.change == "expire" || self.change == "lowercase" {
+            self.scheduled_send_date.clone_from(&row.scheduled_send_date);
+        }
+        self.old_scheduled_send_date = row.scheduled_send_date;
+        self.old_status = row.status;
+        self
+    }
 }
 
 /// The day to plan for: the date asked for, or today in the organization's time zone.
@@ -624,7 +664,9 @@ pub fn preview(
             report.rows.add(changes);
             report.targets_changed += changes.targets.len() as u64;
             changes.rows.iter().try_for_each(|change| {
-                sink(planned_change(contact_id, change, &planner)).map_err(Error::Sink)
+                let planned = planned_change(contact_id, change, &planner);
+                let former = planned.schedule_id.map(|id| database.plan_row(id)).transpose()?;
+                sink(planned.of_row(former.flatten())).map_err(Error::Sink)
             })
         })?;
         progress.advance(batch.len() as u64);
@@ -817,6 +859,8 @@ fn planned_change(contact_id: i64, change: &Change, planner: &Planner<'_>) -> Pl
         scheduled_send_date: Some(row.date.to_string()),
         status: Some(if row.skip.is_none() { "pre-scheduled" } else { "skipped" }),
         reason: row.skip.as_ref().map(|reason| reason.text(planner.config()).into_owned()),
+        old_scheduled_send_date: None,
+        old_status: None,
     };
     let of_id = |change, id, status, reason: Option<String>| PlannedChange {
         contact_id,
@@ -828,6 +872,8 @@ fn planned_change(contact_id: i64, change: &Change, planner: &Planner<'_>) -> Pl
         scheduled_send_date: None,
         status,
         reason,
+        old_scheduled_send_date: None,
+        old_status: None,
     };
     match change {
         Change::Insert(row) => of_row("insert", None, row),

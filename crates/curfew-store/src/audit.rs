@@ -266,6 +266,24 @@ fn former(entry: &Entry) -> Option<PlanRow> {
 }
 
 impl Database {
+    /// A row of `email_schedules` as it is now.
+    pub fn plan_row(&self, schedule_id: i64) -> Result<Option<PlanRow>, StoreError> {
+        let look = || {
+            let db = self.connection();
+            let Some(table) = Table::read(db, "email_schedules")? else { return Ok(None) };
+            let columns = COLUMNS.map(|name| table.expression(name));
+            let sql = format!(
+                "SELECT {} FROM main.email_schedules WHERE {} = ?1",
+                columns.join(", "),
+                columns[0]
+            );
+            let mut statement = db.prepare_cached(&sql)?;
+            let mut rows = statement.query([schedule_id])?;
+            rows.next()?.map(read).transpose()
+        };
+        look().map_err(|error| self.fail("read a planned row", error))
+    }
+
     /// How many rows are `pre-scheduled` for days before `today` (`YYYY-MM-DD`).
     pub fn overdue(&self, today: &str) -> Result<u64, StoreError> {
         let count = || {

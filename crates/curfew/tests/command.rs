@@ -180,6 +180,37 @@ fn a_plan_shows_what_would_change_as_table_json_and_csv() {
     assert_eq!(json["summary"]["dry_run"], true);
     office.succeeds(&["run", "--db", "agency.db", "--today", TODAY]);
     assert!(office.succeeds(&plan).starts_with("Nothing would change."));
+    let header = office.succeeds(&[&plan[..], &["--csv"]].concat());
+    assert_eq!(header.trim_end(), csv.lines().next().unwrap());
+}
+
+#[test]
+fn a_plan_shows_what_each_row_was_before() {
+    let office = Office::new();
+    office.succeeds(&["run", "--db", "agency.db", "--today", TODAY]);
+    let conn = Connection::open(office.path("agency.db")).unwrap();
+    // The first moves, the second is not planned any more, the third was missed, and the contact of
+    // all of them has another effective date.
+    conn.execute_batch(
+        "UPDATE email_schedules SET shift_days = 9 WHERE contact_id = 2 AND email_type = 'birthday';
+         UPDATE contacts SET effective_date = '2020-06-01' WHERE id = 2;
+         INSERT INTO email_schedules (id, contact_id, email_type, scheduled_send_date, status) VALUES
+           (90, 2, 'Newsletter', '2026-11-01', 'pre-scheduled'),
+           (91, 2, 'Newsletter', '2026-11-01', 'skipped');",
+    )
+    .unwrap();
+    let csv = office.succeeds(&["plan", "--db", "agency.db", "--today", TODAY, "--csv"]);
+    let changes: Vec<&str> = csv.lines().collect();
+    for line in [
+        "2,expire,90,newsletter,,,2026-11-01,skipped,Expired before it was sent,2026-11-01,pre-scheduled",
+        "2,lowercase,91,newsletter,,,2026-11-01,,,2026-11-01,skipped",
+        ",effective_date,,,,,no longer in the plan,2026-12-02,pre-scheduled",
+        ",birthday,,2026-12-24,2026-12-10,pre-scheduled,,2026-12-10,pre-scheduled",
+    ] {
+        assert!(changes.iter().any(|change| change.ends_with(line)), "{line}: {csv}");
+    }
+    let table = office.succeeds(&["plan", "--db", "agency.db", "--today", TODAY]);
+    assert!(table.contains("2026-12-02 pre-scheduled"), "{table}");
 }
 
 #[test]

@@ -21,11 +21,16 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ending> {
     let bar = Bar::default();
     if args.csv {
         let mut writer = csv::Writer::from_writer(std::io::stdout().lock());
+        let mut is_empty = true;
         let report = curfew_app::run::preview(&request, &bar, &mut |change| {
+            is_empty = false;
             writer.serialize(change).map_err(std::io::Error::from)
         });
         bar.finish();
         let report = report?;
+        if is_empty {
+            writer.write_record(PlannedChange::FIELDS)?;
+        }
         writer.flush()?;
         return Ok(ending(&report));
     }
@@ -61,8 +66,9 @@ fn table(changes: &[PlannedChange]) -> String {
     if changes.is_empty() {
         return "Nothing would change.\n".to_owned();
     }
-    let mut table =
-        output::table(&["change", "contact", "row", "kind", "event", "date", "status", "reason"]);
+    let mut table = output::table(&[
+        "change", "contact", "row", "kind", "event", "was", "date", "status", "reason",
+    ]);
     for change in changes {
         table.add_row([
             change.change.to_owned(),
@@ -70,10 +76,25 @@ fn table(changes: &[PlannedChange]) -> String {
             change.schedule_id.map(|id| id.to_string()).unwrap_or_default(),
             change.email_type.clone().unwrap_or_default(),
             change.event_date.clone().unwrap_or_default(),
+            was(change),
             change.scheduled_send_date.clone().unwrap_or_default(),
             change.status.unwrap_or_default().to_owned(),
             change.reason.clone().unwrap_or_default(),
         ]);
     }
     output::table_text(&table)
+}
+
+/// What of a row was otherwise before.
+fn was(change: &PlannedChange) -> String {
+    let date = change.old_scheduled_send_date.as_deref().unwrap_or_default();
+    let status = change.old_status.as_deref().unwrap_or_default();
+    let same_status = change.status.is_none_or(|now| now == status);
+    match (change.old_scheduled_send_date == change.scheduled_send_date, same_status) {
+        _ if change.change == "delete" => format!("{date} {status}"),
+        (true, true) => String::new(),
+        (true, false) => status.to_owned(),
+        (false, true) => date.to_owned(),
+        (false, false) => format!("{date} {status}"),
+    }
 }
