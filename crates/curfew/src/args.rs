@@ -223,9 +223,23 @@ pub(crate) struct RunArgs {
     /// Make no backup before the first change.
     #[arg(long)]
     pub(crate) no_backup: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Print the summary as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Pull from the libSQL server before the run, and push to it afterwards. A token is read from
+    /// the variable `TURSO_AUTH_TOKEN`.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) sync: bool,
+    /// The server's address, such as `libsql://agency.example.org`; needed the first time. Without
+    /// it, the variable `TURSO_DATABASE_URL` is read.
+    #[arg(long, value_name = "URL", requires = "sync")]
+    pub(crate) sync_url: Option<String>,
 }
 
 #[derive(Debug, Args)]

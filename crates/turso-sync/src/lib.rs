@@ -26,6 +26,6 @@ pub use report::{
 };
 pub use state::STATE_FORMAT;
 pub use workflow::{
-    Existing, Place, PullOptions, PushOptions, Remote, Stop, WatchEvent, WatchOptions, adopt, base,
-    copy, diff, init, pull, push, reset, status, watch,
+    Begun, Existing, Place, PullOptions, PushOptions, Remote, Stop, WatchEvent, WatchOptions,
+    adopt, base, begin, copy, diff, init, pull, push, reset, status, watch,
 };

@@ -7,6 +7,7 @@ use curfew_app::{
     run::{RunReport, RunRequest},
 };
 
+use super::sync::Synced;
 use crate::{
     Ending,
     args::{PlanSource, RunArgs},
@@ -15,6 +16,10 @@ use crate::{
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ending> {
     let request = RunRequest { backup: !args.no_backup, ..request(&args.source)? };
+    let file = &args.source.db;
+    let server = &args.server;
+    let mut synced =
+        if server.sync { Some(Synced::pull(file, server.sync_url.as_deref())?) } else { None };
     let bar = Bar::default();
     let result = if args.dry_run {
         curfew_app::run::preview(&request, &bar, &mut |_| Ok(()))
@@ -23,12 +28,39 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ending> {
     };
     bar.finish();
     let report = result?;
-    if args.json {
-        output::print_json(&report)?;
-    } else {
-        output::print(&summary(&report))?;
+    let mut ending = ending(&report);
+    // What was planned is on record here, whether it can be pushed or not.
+    let mut not_pushed = None;
+    if let Some(synced) = &mut synced
+        && ending != Ending::Failed
+    {
+        not_pushed = synced.push(file).err();
+        if synced.needs_attention() {
+            ending = Ending::NeedsAttention;
+        }
     }
-    Ok(ending(&report))
+    if args.json {
+        output::print_json(&WithSync { report: &report, sync: synced.as_ref() })?;
+    } else {
+        let server = synced.as_ref().filter(|_| not_pushed.is_none()).map(Synced::summary);
+        output::print(&(summary(&report) + &server.unwrap_or_default()))?;
+    }
+    match not_pushed {
+        Some(error) => Err(error.context(format!(
+            "the run is done, but its changes are not on the server yet; \
+             `turso-sync push {}` sends them",
+            file.display()
+        ))),
+        None => Ok(ending),
+    }
+}
+
+#[derive(serde::Serialize)]
+struct WithSync<'r> {
+    #[serde(flatten)]
+    report: &'r RunReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<&'r Synced>,
 }
 
 /// The request that the common arguments make.

@@ -1,5 +1,6 @@
 //! The workflows: what the commands do, without talking to anybody.
 
+mod begin;
 mod copy;
 mod init;
 mod pull;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use libsql_diff::{Diff, Setting};
 use libsql_link::blocking::Link;
-use libsql_link::{Location, Options, RemoteUrl};
+use libsql_link::{Location, Options, RemoteUrl, Token};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
 use crate::state::{Folder, State, remove_database, sync_file};
 
+pub use begin::{Begun, begin};
 pub use copy::{Place, copy};
 pub use init::{Existing, adopt, init};
 pub use pull::{PullOptions, pull};
@@ -43,6 +45,32 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// The server at `url`, which may hold a token as `?authToken=`; `token` counts if both are
+    /// given. Without a URL it is the one in the state folder.
+    ///
+    /// # Errors
+    /// [`Error::Link`] for an address or token that is none, or for the address of a file.
+    pub fn new(url: Option<&str>, token: Option<&str>) -> Result<Self> {
+        let mut remote = Self::default();
+        let mut found = None;
+        if let Some(url) = url {
+            let (location, in_url) = Location::parse(url)?;
+            let Location::Remote(address) = location else {
+                return Err(Error::Unsupported {
+                    subject: location.to_string(),
+                    what: "it is no server; an address is such as libsql://host".to_owned(),
+                });
+            };
+            remote.url = Some(address);
+            found = in_url;
+        }
+        if let Some(token) = token {
+            found = Some(Token::new(token)?);
+        }
+        remote.options = remote.options.token(found);
+        Ok(remote)
+    }
+
     fn open(&self, url: &RemoteUrl) -> Result<Link> {
         Ok(Link::open(&Location::Remote(url.clone()), self.options.clone())?)
     }
