@@ -124,6 +124,25 @@ impl Side<'_> {
         })
     }
 
+    /// The name in the base of a table that is called `name` on this side.
+    fn name_before<'n>(&'n self, name: &'n str) -> &'n str {
+        self.renamed().find(|(_, to)| same_name(to, name)).map_or(name, |(from, _)| from)
+    }
+
+    /// What this side calls a table of the base.
+    fn name_after<'n>(&'n self, name: &'n str) -> &'n str {
+        self.renamed().find(|(from, _)| same_name(from, name)).map_or(name, |(_, to)| to)
+    }
+
+    fn renamed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sections.iter().filter_map(|section| match &section.change.edit {
+            TableEdit::Rebuild { old_name, .. } => {
+                Some((old_name.as_str(), section.change.name.as_str()))
+            }
+            _ => None,
+        })
+    }
+
     fn drops_for_good(&self, table: &str) -> bool {
         let named = || self.sections.iter().filter(|s| same_name(&s.change.name, table));
         named().any(|section| matches!(section.change.edit, TableEdit::Drop { .. }))
@@ -154,14 +173,18 @@ pub(super) fn merge_counters(
     merging: &mut Merging,
 ) -> Result<()> {
     for their in &theirs.sequences {
-        let our = ours.sequences.iter().find(|our| same_name(&our.table, &their.table));
-        if ours.drops_for_good(&their.table) {
+        let base_name = theirs.name_before(&their.table);
+        let our_name = ours.name_after(base_name);
+        if ours.drops_for_good(base_name) {
             continue;
         }
+        let is_renamed = !same_name(base_name, &their.table);
+        let table = if is_renamed { their.table.clone() } else { our_name.to_owned() };
+        let our = ours.sequences.iter().find(|our| same_name(&our.table, our_name));
         let change = match our {
-            None => their.clone(),
+            None => SequenceChange { table, ..their.clone() },
             Some(our) => SequenceChange {
-                table: our.table.clone(),
+                table,
                 old: our.new.clone(),
                 new: larger(our.new.as_ref(), their.new.as_ref()),
             },

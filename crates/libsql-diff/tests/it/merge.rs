@@ -361,6 +361,11 @@ fn counters_and_settings() {
         "INSERT INTO t VALUES (8, 8), (20, 20); DELETE FROM t WHERE id = 20; PRAGMA application_id = 3;
          PRAGMA user_version = 7;",
     );
+    // A counter follows its table to another name.
+    let (rename, insert) = ("ALTER TABLE t RENAME TO n;", "INSERT INTO t VALUES (30, 30);");
+    let expected = format!("{insert} {rename}");
+    Three::new(base, rename, insert).check(&expected);
+    Three::new(base, insert, rename).check(&expected);
     let conflict = Three::new(base, "PRAGMA user_version = 1;", "PRAGMA user_version = 2;")
         .check_conflict("PRAGMA user_version = 1;", "PRAGMA user_version = 2;");
     assert_eq!(conflict.kind, MergeConflictKind::Setting);
