@@ -34,7 +34,7 @@ pub(crate) fn report_error(error: &anyhow::Error) -> u8 {
         }
     }
     if let Some(error) = error.downcast_ref::<turso_sync::Error>() {
-        return ExitCode::from(if error.exit_code() == 2 { 2 } else { 3 });
+        return if error.exit_code() == 2 { 2 } else { 3 };
     }
     let fault = error.downcast_ref::<curfew_app::Error>().map(curfew_app::Error::fault);
     match fault {
