@@ -109,6 +109,25 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Begin: fetch a remote database into a file, or keep a file for a remote one that is empty.
+    #[command(after_help = "\
+Examples:
+  turso-sync init agency.db --url libsql://agency-example.turso.io
+  turso-sync init agency.db --url http://127.0.0.1:8080 --merge
+
+What both sides last had in common is kept beside the file, in agency.db.sync. A file that is
+there already stays: if the remote database is empty, all of it waits for the first push; with
+--merge, what only one of them has goes into the file, and exit code 1 says that both have
+something differently.")]
+    Init(workflow::InitArgs),
+    /// Say how a file and its remote database stand to each other, and what to do next.
+    #[command(after_help = "\
+Examples:
+  turso-sync status agency.db
+  turso-sync status agency.db --offline --json
+
+Exit code 1: there is something to do; local changes, for example.")]
+    Status(workflow::StatusArgs),
     /// Show or keep what turns one database file into another, or what changed in a synced file.
     #[command(after_help = "\
 Examples:
@@ -121,6 +140,59 @@ Neither file is written to. Exit code 1: they differ. Where a file is written th
 whether they differ or not, so that the next command can go on; 1 then says that a changeset
 could not take in everything.")]
     Diff(Box<DiffArgs>),
+    /// Send local changes to the remote database: all of them, or none.
+    #[command(after_help = "\
+Examples:
+  turso-sync push agency.db
+  turso-sync push agency.db --dry-run
+
+A push that was interrupted is brought to its end by the next one. Exit code 1: a row was changed
+in the remote database meanwhile; nothing was pushed, and a pull comes first.")]
+    Push(workflow::PushArgs),
+    /// Bring what is new in the remote database into a file; local changes stay.
+    #[command(after_help = "\
+Examples:
+  turso-sync pull agency.db
+  turso-sync pull agency.db --policy theirs
+
+Exit code 1: both sides changed the same columns of the same rows; every such conflict is shown
+with all three values, and with the policy `abort` the file is as it was.")]
+    Pull(workflow::PullArgs),
+    /// Throw local changes away: make a file what the remote database has.
+    #[command(after_help = "\
+Examples:
+  turso-sync reset agency.db
+  turso-sync reset agency.db --yes
+
+It asks before, and keeps what the file was in agency.db.sync/backups.")]
+    Reset(workflow::ResetArgs),
+    /// Sync in the background until it is stopped.
+    #[command(after_help = "\
+Examples:
+  turso-sync watch agency.db
+  turso-sync watch agency.db --every 30s --policy theirs --json
+
+Pulls, pushes, waits, and begins anew. Conflicts and failures are told and end nothing; after
+failures the wait grows, up to an hour.")]
+    Watch(workflow::WatchArgs),
+    /// Look at the connection to a remote database step by step.
+    #[command(after_help = "\
+Example:
+  turso-sync test --url libsql://agency-example.turso.io
+
+Name, connection, encryption, version, token, reading, writing (a table that is rolled back),
+and the time of a round trip. Exit code 3: a step failed.")]
+    Test(workflow::TestArgs),
+    /// Copy a database to another place: from a file or a server, to a file or a server.
+    #[command(after_help = "\
+Examples:
+  turso-sync copy agency.db copy.db
+  turso-sync copy agency.db http://127.0.0.1:8080
+  turso-sync copy --source local_replica.db --dest working_copy.db --replace
+
+A database that is there and holds something only becomes the copy with --replace: all at once,
+so that programs that have it open see the old one or the new one.")]
+    Copy(workflow::CopyArgs),
     /// Apply a diff, a changeset or SQL text to a database: all of it, or nothing.
     #[command(after_help = "\
 Examples:
@@ -149,83 +221,13 @@ Examples:
 Exit code 1: both sides changed the same thing differently; every such conflict is shown with all
 three values, and with the policy `abort` nothing is written.")]
     Merge(MergeArgs),
-    /// Begin: fetch a remote database into a file, or keep a file for a remote one that is empty.
-    #[command(after_help = "\
-Examples:
-  turso-sync init agency.db --url libsql://agency-example.turso.io
-  turso-sync init agency.db --url http://127.0.0.1:8080 --merge
-
-What both sides last had in common is kept beside the file, in agency.db.sync. A file that is there
-already stays: if the remote database is empty, all of it waits for the first push; with --merge, what
-only one of them has goes into the file, and exit code 1 says that both have something differently.")]
-    Init(workflow::InitArgs),
-    /// Say how a file and its remote database stand to each other, and what to do next.
-    #[command(after_help = "\
-Examples:
-  turso-sync status agency.db
-  turso-sync status agency.db --offline --json
-
-Exit code 1: there is something to do; local changes, for example.")]
-    Status(workflow::StatusArgs),
-    /// Send local changes to the remote database: all of them, or none.
-    #[command(after_help = "\
-Examples:
-  turso-sync push agency.db
-  turso-sync push agency.db --dry-run
-
-A push that was interrupted, however, is brought to its end by the next one. Exit code 1: a row was
-changed in the remote database meanwhile; nothing was pushed, and a pull comes first.")]
-    Push(workflow::PushArgs),
-    /// Bring what is new in the remote database into a file; local changes stay.
-    #[command(after_help = "\
-Examples:
-  turso-sync pull agency.db
-  turso-sync pull agency.db --policy theirs
-
-Exit code 1: both sides changed the same columns of the same rows; every such conflict is shown with
-all three values, and with the policy `abort` the file is as it was.")]
-    Pull(workflow::PullArgs),
-    /// Throw local changes away: make a file what the remote database has.
-    #[command(after_help = "\
-Examples:
-  turso-sync reset agency.db
-  turso-sync reset agency.db --yes
-
-It asks before, and keeps what the file was in agency.db.sync/backups.")]
-    Reset(workflow::ResetArgs),
-    /// Sync in the background until it is stopped.
-    #[command(after_help = "\
-Examples:
-  turso-sync watch agency.db
-  turso-sync watch agency.db --every 30s --policy theirs --json
-
-Pulls, pushes, waits, and begins anew. Conflicts and failures are told and end nothing; after failures
-the wait grows, up to an hour.")]
-    Watch(workflow::WatchArgs),
-    /// Look at the connection to a remote database step by step.
-    #[command(after_help = "\
-Example:
-  turso-sync test --url libsql://agency-example.turso.io
-
-Name, connection, encryption, version, token, reading, writing (a table that is rolled back), and the
-time of a round trip. Exit code 3: a step failed.")]
-    Test(workflow::TestArgs),
-    /// Copy a database to another place: from a file or a server, to a file or a server.
-    #[command(after_help = "\
-Examples:
-  turso-sync copy agency.db copy.db
-  turso-sync copy agency.db http://127.0.0.1:8080
-  turso-sync copy --source local_replica.db --dest working_copy.db --replace
-
-A database that is there and holds something only becomes the copy with --replace: all at once, so that
-programs that have it open see the old one or the new one.")]
-    Copy(workflow::CopyArgs),
     /// (older) Keep a local copy in step with the remote database.
     #[command(after_help = "\
 Example:
   turso-sync sync --replica-path local_replica.db
 
-Newer: `init` once, then `pull`. It is an ordinary file with its state folder, no embedded replica.")]
+Newer: `init` once, then `pull`. It is an ordinary file with its state folder, no embedded
+replica.")]
     Sync(older::SyncArgs),
     /// (older) Bring a local copy and a working file in step with the remote database.
     #[command(after_help = "\
@@ -239,16 +241,16 @@ Newer: `init` once, then `pull` and `push`. Changes in the working file stay.")]
 Example:
   turso-sync dump-init --db-path working_copy.db
 
-Writes working_copy.db, baseline.db and original_dump.sql. Newer: `init`. Called again, it brings what
-is new into the working file; changes there stay.")]
+Writes working_copy.db, baseline.db and original_dump.sql. Newer: `init`. Called again, it
+brings what is new into the working file; changes there stay.")]
     DumpInit(older::DumpInitArgs),
     /// (older) Push what changed since the baseline.
     #[command(after_help = "\
 Example:
   turso-sync dump-push --db-path working_copy.db
 
-Writes diff.sql before, and baseline.db and original_dump.sql afterwards. Newer: `push`. A file of the
-older tool, which has a baseline but no state folder, is taken over.")]
+Writes diff.sql before, and baseline.db and original_dump.sql afterwards. Newer: `push`. A file
+of the older tool, which has a baseline but no state folder, is taken over.")]
     DumpPush(older::DumpPushArgs),
     /// (older) Pull, then push.
     #[command(after_help = "\
@@ -269,8 +271,8 @@ Newer: `apply`, then `push`. All of the file is applied, in one transaction, or 
 Example:
   turso-sync offline-sync --db-path working_copy.db --direction both
 
-Newer: `pull` and `push`, which work with every libSQL server. Most servers, sqld among them, do not
-have the protocol; the command says so then and does nothing.")]
+Newer: `pull` and `push`, which work with every libSQL server. Most servers, sqld among them,
+do not have the protocol; the command says so then and does nothing.")]
     OfflineSync(older::OfflineSyncArgs),
 }
 
@@ -369,8 +371,8 @@ pub(crate) enum ChangesetCommand {
     },
     /// Apply a changeset to a database.
     #[command(after_help = "\
-Exit code 1: rows were not as the changeset expects them. With `abort` nothing is applied then; with
-`skip` and `replace` the rest is, and what was done about each of them is listed.")]
+Exit code 1: rows were not as the changeset expects them. With `abort` nothing is applied then;
+with `skip` and `replace` the rest is, and what was done about each of them is listed.")]
     Apply {
         /// The changeset; `-` reads it from stdin.
         #[arg(value_name = "FILE")]

@@ -94,7 +94,7 @@ fn open(file: &Path) -> anyhow::Result<Changeset> {
     if !empty && FileKind::of(given.path())? != FileKind::Changeset {
         return Err(Usage::error(format!("{} is not a changeset", file.display())));
     }
-    Ok(Changeset::open(given.path())?)
+    Changeset::open(given.path()).map_err(|error| given.name_in(error.into()))
 }
 
 fn write(changeset: &Changeset, out: &Path, talk: Talk) -> anyhow::Result<Ending> {

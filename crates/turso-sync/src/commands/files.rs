@@ -167,17 +167,15 @@ impl Given {
         &self.path
     }
 
-    /// Says which file an error is about, where the error itself does not.
+    /// Says which file an error is about, as the user knows it.
     pub(crate) fn name_in(&self, error: anyhow::Error) -> anyhow::Error {
-        match error.downcast_ref::<libsql_diff::Error>() {
-            Some(libsql_diff::Error::Script { .. }) => {
-                let name = if self.copy.is_some() {
-                    "stdin".into()
-                } else {
-                    self.path.display().to_string()
-                };
-                let message = format!("{name}: {error}");
-                Usage::error(message)
+        use libsql_diff::Error;
+        let path = self.path.display().to_string();
+        let name = if self.copy.is_some() { "stdin" } else { &path };
+        match error.downcast_ref::<Error>() {
+            Some(Error::Script { .. }) => Usage::error(format!("{name}: {error}")),
+            Some(Error::Format { .. } | Error::Version { .. }) => {
+                Usage::error(error.to_string().replace(&path, name))
             }
             _ => error,
         }

@@ -60,14 +60,15 @@ impl Desk {
         said(code, &self.command(arguments).output().unwrap())
     }
 
-    /// Runs the command with this text on stdin, checks the exit code, and returns stdout.
+    /// Runs the command with this text on stdin, checks the exit code, and returns stdout and
+    /// stderr.
     #[track_caller]
-    pub(crate) fn piped(&self, code: i32, input: &[u8], arguments: &[&str]) -> String {
+    pub(crate) fn piped(&self, code: i32, input: &[u8], arguments: &[&str]) -> (String, String) {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
-        said(code, &child.wait_with_output().unwrap()).0
+        said(code, &child.wait_with_output().unwrap())
     }
 
     /// Runs the command, which must end with 0, and returns stdout.

@@ -117,7 +117,12 @@ fn sql_text_is_applied_as_a_whole_or_not_at_all() {
 fn a_diff_is_read_from_a_pipe() {
     let desk = two_databases();
     desk.succeeds(&["diff", "a.db", "b.db", "--out", "f", "--quiet"]);
-    desk.piped(0, &desk.read("f"), &["apply", "-", "a.db"]);
+    let diff = desk.read("f");
+    for cut in [20, 40, diff.len() - 1] {
+        let stderr = desk.piped(2, &diff[..cut], &["apply", "-", "a.db"]).1;
+        assert!(stderr.starts_with("error: stdin: "), "{stderr}");
+    }
+    desk.piped(0, &diff, &["apply", "-", "a.db"]);
     desk.are_equal("a.db", "b.db");
 }
 

@@ -93,7 +93,7 @@ fn json_makes_an_ugly_copy_equal() {
     desk.copy("a.db", "c.db");
     let (json, _) = desk.ends_with(1, &["diff", "a.db", "b.db", "--json"]);
     serde_json::from_str::<serde_json::Value>(&json).unwrap();
-    let report = desk.piped(0, json.as_bytes(), &["apply", "-", "c.db", "--json"]);
+    let (report, _) = desk.piped(0, json.as_bytes(), &["apply", "-", "c.db", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["format"], "json");
     desk.are_equal("b.db", "c.db");
