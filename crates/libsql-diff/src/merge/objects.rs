@@ -175,7 +175,9 @@ pub(super) fn merge_counters(
     for their in &theirs.sequences {
         let base_name = theirs.name_before(&their.table);
         let our_name = ours.name_after(base_name);
-        if ours.drops_for_good(base_name) {
+        // A counter under a former name goes with the table that had it.
+        let is_former = theirs.renamed().any(|(from, _)| same_name(from, &their.table));
+        if ours.drops_for_good(base_name) || (is_former && their.new.is_none()) {
             continue;
         }
         let is_renamed = !same_name(base_name, &their.table);

@@ -560,7 +560,15 @@ proptest! {
         if let [Some(here), Some(there)] = &outcomes[..]
             && !(has_rowids(&to_ours) && has_rowids(&to_theirs))
         {
-            prop_assert_eq!(here, there, "{:#?}\n{:#?}", operations(&to_ours), operations(&to_theirs));
+            let lines = |text: &String| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+            let (here, there) = (lines(here), lines(there));
+            let apart: Vec<&String> = here.symmetric_difference(&there).collect();
+            prop_assert!(
+                apart.is_empty(),
+                "{apart:#?}\n{:#?}\n{:#?}",
+                operations(&to_ours),
+                operations(&to_theirs)
+            );
         }
     }
 }
