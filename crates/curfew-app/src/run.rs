@@ -15,7 +15,6 @@ use curfew_store::{
     Access, Applied, Database, PlanWriter, Retry, RunEnd, RunLock, RunStart, StoreError, Visited,
     audit::PlanRow,
 };
-
 use serde::Serialize;
 
 use crate::{
