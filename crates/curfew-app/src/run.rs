@@ -605,9 +605,7 @@ fn write_batch(
 ) -> Result<Vec<String>, StoreError> {
     let last = contacts.last().map(|(id, _)| *id);
     let result = Retry::default().run(|_| {
-        for (contact_id, changes) in contacts {
-            writer.apply(*contact_id, changes)?;
-        }
+        writer.apply_all(contacts)?;
         writer.commit_batch(last)
     });
     match result {

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod backup;
+mod bulk;
 mod campaigns;
 mod cell;
 mod checksum;
