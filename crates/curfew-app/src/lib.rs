@@ -19,6 +19,7 @@ pub mod sample;
 mod scan;
 pub mod status;
 pub mod versions;
+mod write;
 
 pub use error::{Error, Fault};
 pub use progress::{NoProgress, Progress, Stage};

@@ -8,12 +8,10 @@ use std::{
 };
 
 use curfew_engine::{
-    Balance, Catalog, Change, Changed, Changes, Day, Draft, KindId, Limits, Planner, Settled,
-    Today, WantedRow,
+    Balance, Catalog, Change, Changes, Day, Draft, KindId, Limits, Planner, Today, WantedRow,
 };
 use curfew_store::{
-    Access, Applied, Database, PlanWriter, Retry, RunEnd, RunLock, RunStart, StoreError, Visited,
-    audit::PlanRow,
+    Access, Database, PlanWriter, Retry, RunEnd, RunLock, RunStart, Visited, audit::PlanRow,
 };
 use serde::Serialize;
 
@@ -25,6 +23,7 @@ use crate::{
     explain::{Explanation, explain as tell},
     scan::{Census, balance, survey},
     versions::login_name,
+    write::{PlanWriting, Sink, each_batch, each_change},
 };
 
 /// What a run is asked to do.
@@ -346,9 +345,6 @@ fn settle(
     Ok(Settlement { balance, census, seconds })
 }
 
-/// After so many failed batches in a row the run is given up.
-const FAILED_BATCHES_MAX: usize = 3;
-
 /// Plans every message and writes what differs (SPEC sections 1 to 9).
 ///
 /// A run may be killed at any moment and repeated: what it has written then is kept, and the next
@@ -413,6 +409,9 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
     drop(watch);
 
     let mut report = None;
+    // Whatever is lost of the plan without power, the next run makes up for; the end of the run is
+    // on record only when all before it is on the disk.
+    database.commit_without_waiting()?;
     let result = plan_and_write(
         request,
         &database,
@@ -423,6 +422,7 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
         &mut report,
         progress,
     );
+    let result = result.and_then(|()| Ok(database.commit_to_disk()?));
     if let Some(report) = &mut report {
         report.seconds.prepare = prepare;
         report.seconds.backup = precaution.seconds();
@@ -490,6 +490,7 @@ fn plan_and_write(
         &planner,
         &settlement,
         request.config.batch_size as usize,
+        setting.threads,
         &mut writer,
         precaution,
         report,
@@ -525,12 +526,13 @@ fn plan_and_write(
 
 /// Writes the issues and what differs, batch by batch.
 #[expect(clippy::too_many_arguments, reason = "a step of one function, cut off for its errors")]
-fn write_plan(
-    database: &Database,
+fn write_plan<'d>(
+    database: &'d Database,
     planner: &Planner<'_>,
     settlement: &Settlement,
     batch_size: usize,
-    writer: &mut PlanWriter<'_>,
+    threads: usize,
+    writer: &mut PlanWriter<'d>,
     precaution: &mut Precaution<'_>,
     report: &mut RunReport,
     progress: &dyn Progress,
@@ -542,89 +544,10 @@ fn write_plan(
         })?;
     }
 
-    let changed: Vec<Changed<'_>> = settlement.balance.changed().collect();
-    progress.stage(Stage::Write, Some(changed.len() as u64));
-    let mut failures_in_a_row = 0;
-    for batch in changed.chunks(batch_size) {
-        let mut contacts: Vec<(i64, Changes)> = Vec::with_capacity(batch.len());
-        each_change(database, planner, batch, &mut |contact_id, outcome| {
-            match outcome {
-                Ok(changes) if changes.is_empty() => {}
-                Ok(changes) => contacts.push((contact_id, changes.clone())),
-                Err(_) => report.contacts_postponed += 1,
-            }
-            Ok(())
-        })?;
-        if !contacts.is_empty() {
-            precaution.take(database)?;
-        }
-        match write_batch(writer, &contacts) {
-            Ok(mut refused) => {
-                for refusal in &refused {
-                    tracing::warn!("refused: {refusal}");
-                }
-                report.refused.append(&mut refused);
-                failures_in_a_row = 0;
-            }
-            Err(error) if error.is_transient() || error.is_refusal() => {
-                let failed = FailedBatch::new(&contacts, &error);
-                tracing::error!(
-                    first_contact_id = failed.first_contact_id,
-                    last_contact_id = failed.last_contact_id,
-                    "a batch was not written: {error}"
-                );
-                report.failed_batches.push(failed);
-                failures_in_a_row += 1;
-                if failures_in_a_row == FAILED_BATCHES_MAX {
-                    return Err(error.into());
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        progress.advance(batch.len() as u64);
-    }
-    Ok(())
-}
-
-impl FailedBatch {
-    fn new(contacts: &[(i64, Changes)], error: &StoreError) -> Self {
-        let id = |contact: Option<&(i64, Changes)>| contact.map(|(id, _)| *id).unwrap_or_default();
-        Self {
-            first_contact_id: id(contacts.first()),
-            last_contact_id: id(contacts.last()),
-            contacts: contacts.len() as u64,
-            error: error.to_string(),
-        }
-    }
-}
-
-/// Writes one batch. Contacts whose rows the database refuses are left out and returned, with why.
-fn write_batch(
-    writer: &mut PlanWriter<'_>,
-    contacts: &[(i64, Changes)],
-) -> Result<Vec<String>, StoreError> {
-    let last = contacts.last().map(|(id, _)| *id);
-    let result = Retry::default().run(|_| {
-        writer.apply_all(contacts)?;
-        writer.commit_batch(last)
-    });
-    match result {
-        Ok(()) => Ok(Vec::new()),
-        Err(error) if error.is_refusal() => {
-            let mut refused = Vec::new();
-            Retry::default().run(|_| {
-                refused.clear();
-                for (contact_id, changes) in contacts {
-                    if let Applied::Refused(why) = writer.apply_or_refuse(*contact_id, changes)? {
-                        refused.push(format!("contact {contact_id}: {why}"));
-                    }
-                }
-                writer.commit_batch(last)
-            })?;
-            Ok(refused)
-        }
-        Err(error) => Err(error),
-    }
+    progress.stage(Stage::Write, Some(settlement.balance.changed_count() as u64));
+    let (balance, failures_in_a_row) = (&settlement.balance, 0);
+    let sink = Sink { database, writer, precaution, report, progress, failures_in_a_row };
+    PlanWriting { database, planner, balance, batch_size, threads, sink }.run()
 }
 
 /// An instant as text, in UTC, to the second.
@@ -650,10 +573,10 @@ pub fn preview(
     let mut report = report(request, &setting, &settlement, true);
 
     let writing = Instant::now();
-    let changed: Vec<Changed<'_>> = settlement.balance.changed().collect();
-    progress.stage(Stage::Write, Some(changed.len() as u64));
-    for batch in changed.chunks(request.config.batch_size as usize) {
-        each_change(&database, &planner, batch, &mut |contact_id, outcome| {
+    progress.stage(Stage::Write, Some(settlement.balance.changed_count() as u64));
+    let mut scanner = database.scanner(planner.config(), planner.catalog())?;
+    for batch in each_batch(&settlement.balance, request.config.batch_size as usize) {
+        each_change(&mut scanner, &planner, &batch, &mut |contact_id, outcome| {
             let Ok(changes) = outcome else {
                 report.contacts_postponed += 1;
                 return Ok(());
@@ -702,40 +625,6 @@ pub fn explain(
         ControlFlow::Continue(()) => {
             Err(Error::NoSuchContact { database: request.database.clone(), contact_id })
         }
-    }
-}
-
-/// What becomes of a contact: its changes, or that it changed meanwhile.
-type ContactOutcome<'a> = Result<&'a Changes, curfew_engine::ChangedMeanwhile>;
-
-/// Drafts the contacts of a batch once more and hands over what has to be written for each.
-fn each_change(
-    database: &Database,
-    planner: &Planner<'_>,
-    batch: &[Changed<'_>],
-    use_changes: &mut dyn FnMut(i64, ContactOutcome<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let ids: Vec<i64> = batch.iter().map(|changed| changed.id).collect();
-    let mut settled = batch.iter().peekable();
-    let mut draft = Draft::default();
-    let mut changes = Changes::default();
-    let mut scanner = database.scanner(planner.config(), planner.catalog())?;
-    let flow = scanner.chosen(&ids, |visited| {
-        let Visited::Contact(input) = visited else { return ControlFlow::Continue(()) };
-        // A contact that is gone by now is passed over.
-        while settled.next_if(|changed| changed.id < input.id).is_some() {}
-        let settled: Option<Settled<'_>> =
-            settled.next_if(|changed| changed.id == input.id).map(|changed| changed.settled);
-        planner.draft(input, &mut draft);
-        let outcome = planner.changes(input, &draft, settled, &mut changes);
-        match use_changes(input.id, outcome.map(|()| &changes)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
-    })?;
-    match flow {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
     }
 }
 

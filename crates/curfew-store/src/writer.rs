@@ -678,7 +678,7 @@ impl<'a> NewRowsOf<'a> {
 impl NewRows for NewRowsOf<'_> {
     fn advance(&mut self) -> bool {
         loop {
-            while let Some(change) = self.changes.next() {
+            for change in self.changes.by_ref() {
                 if let Change::Insert(row) = change {
                     self.row = Some(PlannedRow::new(row, self.config, self.catalog));
                     return true;
