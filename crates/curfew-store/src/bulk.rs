@@ -435,12 +435,12 @@ mod tests {
         }
     }
 
-    const COLUMNS: [&str; 5] = ["number", "words", "nothing", "half", "bytes"];
+    const COLUMNS: [&str; 5] = ["number", "words", "missing", "half", "bytes"];
 
     fn table(constraint: &str) -> Connection {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(&format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, number, words, nothing, half,
+            "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, number, words, missing, half,
                bytes, run {constraint})"
         ))
         .unwrap();
@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(insert.execute(&mut Numbers::to(0)).unwrap(), 0);
         assert_eq!(insert.execute(&mut Numbers::to(1)).unwrap(), 1);
         let rows = "SELECT group_concat(id || '|' || number || '|' || words || '|' ||
-          quote(nothing) || '|' || half || '|' || hex(bytes) || '|' || hex(run), char(10)) FROM t";
+          quote(missing) || '|' || half || '|' || hex(bytes) || '|' || hex(run), char(10)) FROM t";
         assert_eq!(
             text(&db, rows),
             "1|1|row 1|NULL|0.5|00FF|7200C3A9\n2|2|row 2|NULL|0.5|00FF|7200C3A9\n\

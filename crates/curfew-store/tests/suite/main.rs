@@ -11,6 +11,7 @@ mod fixture;
 mod history;
 mod legacy;
 mod lock;
+mod log;
 mod open;
 mod runs;
 mod scan;

@@ -470,3 +470,95 @@ fn what_was_written_reads_back_as_what_was_wanted() {
         writer.commit_batch(Some(1)).unwrap();
     }
 }
+
+#[test]
+fn many_contacts_at_once_come_to_the_same_as_one_after_the_other() {
+    let write = |at_once: bool| {
+        let db = memory();
+        db.connection().execute_batch(ROWS).unwrap();
+        db.connection()
+            .execute_batch(
+                "INSERT INTO contact_campaigns (id, contact_id, campaign_instance_id) \
+                 VALUES (1, 2, 3)",
+            )
+            .unwrap();
+        let (config, catalog) = (config(), catalog(&db));
+        start(&db, "r1");
+        let mut writer = PlanWriter::begin(&db, "r1", NOW, &config, &catalog).unwrap();
+        let new = birthday(&catalog, "2026-12-24");
+        let skipped = WantedRow {
+            kind: catalog.find("followup_1_cold", None).unwrap(),
+            skip: Some(SkipReason::LowerPriority("campaign_sale".into())),
+            initial_id: Some(15),
+            metadata: Some("{}".into()),
+            ..new.clone()
+        };
+        let mut first = every_change(&catalog);
+        first.rows.push(Change::Insert(skipped));
+        let mut second = changes([Change::Insert(new.clone())]);
+        second.targets.push((1, TargetStatus::Scheduled));
+        let contacts =
+            [(1, first), (2, second), (3, Changes::default()), (4, changes([Change::Insert(new)]))];
+        if at_once {
+            writer.apply_all(&contacts).unwrap();
+        } else {
+            for (contact_id, changes) in &contacts {
+                writer.apply(*contact_id, changes).unwrap();
+            }
+        }
+        writer.commit_batch(Some(4)).unwrap();
+        let written = writer.written();
+        drop(writer);
+        let tables =
+            ["email_schedules", "schedule_history", "contact_campaigns", "scheduler_checkpoints"];
+        let rows = tables.map(|table| query(&db, &format!("SELECT * FROM {table} ORDER BY 1")));
+        (written, rows)
+    };
+    let (written, rows) = write(true);
+    assert_eq!((written.inserted, written.updated, written.targets), (3, 2, 1));
+    assert_eq!((written, rows), write(false));
+}
+
+#[test]
+fn a_row_that_the_database_refuses_undoes_all_that_were_to_be_written_at_once() {
+    let db = memory();
+    db.connection().execute_batch(ROWS).unwrap();
+    let before = query(&db, "SELECT * FROM email_schedules");
+    let (config, catalog) = (config(), catalog(&db));
+    start(&db, "r1");
+    let mut writer = PlanWriter::begin(&db, "r1", NOW, &config, &catalog).unwrap();
+    // Contact 1 has a row of this event.
+    let insert = changes([Change::Insert(birthday(&catalog, "2026-12-24"))]);
+    let contacts = [(3, insert.clone()), (1, insert)];
+    let refusal = writer.apply_all(&contacts).unwrap_err();
+    assert!(refusal.is_refusal(), "{refusal}");
+    assert!(refusal.to_string().contains("UNIQUE constraint failed"), "{refusal}");
+    writer.commit_batch(Some(1)).unwrap();
+    assert_eq!(writer.written(), Written::default());
+    assert_eq!(query(&db, "SELECT * FROM email_schedules"), before);
+    // The writer is as good as new.
+    writer.apply_all(&contacts[..1]).unwrap();
+    writer.commit_batch(Some(3)).unwrap();
+    assert_eq!(writer.written().inserted, 1);
+}
+
+#[test]
+fn a_trigger_of_the_owner_decides_its_own_conflicts() {
+    let db = memory();
+    db.connection()
+        .execute_batch(
+            "CREATE TABLE seen (email_type TEXT UNIQUE);
+             CREATE TRIGGER see AFTER INSERT ON Email_Schedules
+             BEGIN INSERT OR IGNORE INTO seen VALUES (new.email_type); END;",
+        )
+        .unwrap();
+    let (config, catalog) = (config(), catalog(&db));
+    start(&db, "r1");
+    let mut writer = PlanWriter::begin(&db, "r1", NOW, &config, &catalog).unwrap();
+    let insert = changes([Change::Insert(birthday(&catalog, "2026-12-24"))]);
+    writer.apply_all(&[(1, insert.clone()), (2, insert)]).unwrap();
+    writer.commit_batch(Some(2)).unwrap();
+    assert_eq!(writer.written().inserted, 2);
+    drop(writer);
+    assert_eq!(query(&db, "SELECT * FROM seen"), ["birthday"]);
+}
