@@ -50,7 +50,35 @@ pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
             said = cause;
         }
     }
+    if let Some(hint) = hint(error) {
+        let _ = writeln!(stderr, "  {hint}");
+    }
     ExitCode::from(exit_code(error))
+}
+
+/// What to do about what SQLite says in few words.
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    let from_sync = match error.downcast_ref::<turso_sync::Error>() {
+        Some(turso_sync::Error::Diff(error)) => Some(error),
+        _ => None,
+    };
+    let code = match error.downcast_ref::<libsql_diff::Error>().or(from_sync) {
+        Some(error) => error.sqlite_code()?,
+        None => error.downcast_ref::<rusqlite::Error>()?.sqlite_error()?.extended_code,
+    };
+    match code & 0xff {
+        rusqlite::ffi::SQLITE_BUSY | rusqlite::ffi::SQLITE_LOCKED => {
+            Some("another program is writing to it; end that, or try again when it has finished")
+        }
+        rusqlite::ffi::SQLITE_NOTADB => {
+            Some("it is no SQLite database, or an encrypted one; name another file")
+        }
+        rusqlite::ffi::SQLITE_FULL => Some("the disk is full; make room and try again"),
+        rusqlite::ffi::SQLITE_READONLY => {
+            Some("it, or its folder, cannot be written to; change its permissions")
+        }
+        _ => None,
+    }
 }
 
 /// 1: what was found does not fit, and somebody has to look at it. 2: the input is at fault. 3: it

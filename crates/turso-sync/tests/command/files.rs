@@ -162,6 +162,7 @@ fn a_database_that_another_program_writes_to_is_left_alone() {
     conn.execute_batch("BEGIN IMMEDIATE; UPDATE contacts SET name = 'Zoe' WHERE id = 1").unwrap();
     let (stdout, stderr) = desk.ends_with(3, &["apply", "f", "a.db"]);
     assert!(stderr.contains("locked"), "{stderr}");
+    assert!(stderr.contains("another program is writing to it; end that"), "{stderr}");
     assert_eq!(stdout, "");
     conn.execute_batch("ROLLBACK").unwrap();
     desk.succeeds(&["apply", "f", "a.db"]);

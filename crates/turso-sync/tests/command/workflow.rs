@@ -204,3 +204,28 @@ fn a_second_process_is_told_who_works_on_the_file() {
     drop(lock);
     desk.succeeds(&["push", "work.db"]);
 }
+
+#[test]
+fn a_working_file_or_state_that_is_broken_is_named_with_what_to_do() {
+    let sqld = server();
+    let desk = in_step(&sqld);
+    let good = desk.read("work.db");
+    desk.write("work.db", "no database at all, but long enough to look like one\n");
+    for command in ["status", "push", "pull", "diff"] {
+        desk.fails(2, &[command, "work.db"], "it is no SQLite database");
+    }
+    // That is when a reset is wanted most.
+    desk.succeeds(&["reset", "work.db", "--yes"]);
+    assert_eq!(desk.succeeds(&["diff", "work.db"]), "No differences.\n");
+    desk.write("work.db", good);
+
+    let base = desk.read("work.db.sync/base.db");
+    std::fs::remove_file(desk.path("work.db.sync/base.db")).unwrap();
+    desk.fails(3, &["push", "work.db"], "run `turso-sync init` with `--merge`");
+    desk.write("work.db.sync/base.db", base);
+    let state = desk.read("work.db.sync/state.json");
+    desk.write("work.db.sync/state.json", &state[..state.len() / 2]);
+    desk.fails(3, &["pull", "work.db"], "state.json: damaged");
+    desk.write("work.db.sync/state.json", "{\"format\": 99}");
+    desk.fails(3, &["status", "work.db"], "update it");
+}
