@@ -136,7 +136,7 @@ impl Side<'_> {
 
     fn renamed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.sections.iter().filter_map(|section| match &section.change.edit {
-            TableEdit::Rebuild { old_name, .. } => {
+            TableEdit::Rebuild { old_name, .. } if !same_name(old_name, &section.change.name) => {
                 Some((old_name.as_str(), section.change.name.as_str()))
             }
             _ => None,
