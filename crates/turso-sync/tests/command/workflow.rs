@@ -2,7 +2,10 @@
 
 use libsql_link::{Location, Options, Value, blocking::Link};
 use serde_json::Value as Json;
-use testkit::sqld::Sqld;
+use testkit::{
+    jwt::{Access, Keys},
+    sqld::{Settings, Sqld},
+};
 
 use crate::desk::Desk;
 
@@ -228,4 +231,40 @@ fn a_working_file_or_state_that_is_broken_is_named_with_what_to_do() {
     desk.fails(3, &["pull", "work.db"], "state.json: damaged");
     desk.write("work.db.sync/state.json", "{\"format\": 99}");
     desk.fails(3, &["status", "work.db"], "update it");
+}
+
+#[test]
+fn a_token_in_the_address_lets_in_and_is_kept_nowhere() {
+    let keys = Keys::generate();
+    let settings = Settings { jwt_public_key: Some(keys.public()), ..Settings::default() };
+    let sqld = Sqld::start_with(settings);
+    let desk = Desk::new();
+    let token = keys.token(Access::ReadWrite);
+    let url = format!("{}?authToken={token}", sqld.url());
+    drop(desk.sql("work.db", "CREATE TABLE t(id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)"));
+    let said = desk.succeeds(&["init", "work.db", "--url", &url]);
+    assert!(!said.contains(&token), "{said}");
+    // It is not kept, so it is to be given again.
+    desk.fails(3, &["pull", "work.db"], "check the token");
+    desk.succeeds(&["push", "work.db", "--url", &url]);
+    let only_reads = keys.token(Access::ReadOnly);
+    drop(desk.sql("work.db", "INSERT INTO t VALUES (2)"));
+    let push = ["push", "work.db", "--token", &only_reads];
+    let (stdout, stderr) = desk.ends_with(3, &push);
+    assert_eq!(stdout, "");
+    assert!(stderr.contains("check the token and what it allows"), "{stderr}");
+    desk.succeeds(&["push", "work.db", "--token", &token, "--json"]);
+    desk.succeeds(&["status", "work.db", "--token", &token]);
+    desk.holds_nowhere(&token);
+    desk.holds_nowhere(&only_reads);
+}
+
+#[test]
+fn quiet_says_nothing_but_what_was_asked_for() {
+    let sqld = server();
+    let desk = in_step(&sqld);
+    let dump = ["dump-init", "--db", "work.db"];
+    assert!(desk.ends_with(0, &dump).1.contains("Wrote baseline.db and original_dump.sql"));
+    assert_eq!(desk.ends_with(0, &[&dump[..], &["--quiet"]].concat()).1, "");
+    assert_eq!(desk.ends_with(0, &["diff", "work.db", "--out", "f", "-q"]).1, "");
 }
