@@ -496,11 +496,14 @@ impl FileKind {
         if start.starts_with(&MAGIC) {
             return Self::Diff;
         }
-        // A table's head: the letter, the number of columns, for each its place in the key.
-        // No SQL statement has a byte below 9 so early.
+        // A table's head: the letter, the number of columns (above 127 in several bytes), for each
+        // its place in the key. No SQL statement has a byte below 9 so early, and none that begins
+        // with these letters goes on beyond ASCII.
         match start {
             [b'T' | b'P', columns, flags @ ..]
-                if *columns < 9 || flags.iter().take(1).any(|flag| *flag < 9) =>
+                if *columns < 9
+                    || *columns >= 0x80
+                    || flags.iter().take(1).any(|flag| *flag < 9) =>
             {
                 Self::Changeset
             }

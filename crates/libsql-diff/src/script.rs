@@ -189,6 +189,8 @@ struct Runner<'c> {
 
 impl Runner<'_> {
     fn run(&mut self, text: &str, line: usize, is_complete: bool) -> Result<()> {
+        // SQLite passes over a byte order mark, too.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         // The last statement may lack its semicolon, but not the end of a text or of a trigger.
         let words = tokens(text.get(..text.len().min(200)).unwrap_or(text));
         let first = words.first();

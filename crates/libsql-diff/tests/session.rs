@@ -330,6 +330,42 @@ fn the_key_bytes_hold_each_columns_place_in_the_key() {
     assert_eq!(FileKind::of_bytes(changeset.as_bytes()), FileKind::Changeset);
 }
 
+#[test]
+fn a_table_of_any_width_is_recognized_and_applied() {
+    for width in [1, 8, 9, 64, 127, 128, 200, 600] {
+        let folder = Folder::new();
+        let columns: Vec<String> = (0..width).map(|i| format!("c{i}")).collect();
+        let last = width - 1;
+        let a = folder.create(
+            "a.db",
+            &format!(
+                "CREATE TABLE t({}, PRIMARY KEY(c{last})); INSERT INTO t(c{last}) VALUES (1), (2);",
+                columns.join(", ")
+            ),
+        );
+        let b = folder.copy(
+            &a,
+            "b.db",
+            &format!("DELETE FROM t WHERE c{last} = 1; INSERT INTO t(c{last}) VALUES (3); UPDATE t SET c0 = 5 WHERE c{last} = 2;"),
+        );
+        for kind in KINDS {
+            let changeset = whole(&diff(&a, &b).unwrap(), kind);
+            assert_eq!(
+                FileKind::of_bytes(&changeset.as_bytes()[..64.min(changeset.as_bytes().len())]),
+                FileKind::Changeset
+            );
+            let c = folder.copy(&a, "c.db", "");
+            apply_there(changeset.as_bytes(), &c);
+            assert_eq!(content(&c), content(&b), "{width}");
+            remove(&c);
+            let c = folder.copy(&a, "c.db", "");
+            apply_here(&changeset, &c);
+            assert_eq!(content(&c), content(&b), "{width}");
+            remove(&c);
+        }
+    }
+}
+
 const BASE: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v, u UNIQUE);
     INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3);";
 

@@ -263,7 +263,7 @@ fn a_script_of_another_program_runs_as_it_is() {
     let a = folder.create("a.db", BASE);
     // As the shell's .dump, and as sqldiff: with and without a transaction, with what text holds.
     let applied = run_script(
-        "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;
+        "\u{feff}PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;
          INSERT INTO k VALUES('x;y','it''s
          two lines; -- no comment');
          SAVEPOINT s; DELETE FROM k; ROLLBACK TO s; RELEASE s;
