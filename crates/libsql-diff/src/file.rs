@@ -235,7 +235,11 @@ pub(crate) fn save_atomically(
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    let mut builder = tempfile::Builder::new();
+    // As for any other file: the user's mask says who else may read it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(io)?;
     let mut out = BufWriter::new(file.as_file_mut());
     content(&mut out)?;
     out.flush().map_err(io)?;

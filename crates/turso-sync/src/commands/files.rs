@@ -126,7 +126,11 @@ pub(crate) fn write_whole(
     content: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let cannot = || format!("cannot write {}", path.display());
-    let mut file = NamedTempFile::new_in(folder_of(path)).with_context(cannot)?;
+    let mut builder = tempfile::Builder::new();
+    // As for any other file: the user's mask says who else may read it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder_of(path)).with_context(cannot)?;
     let mut out = io::BufWriter::new(file.as_file_mut());
     content(&mut out)?;
     out.flush().with_context(cannot)?;

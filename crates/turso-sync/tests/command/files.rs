@@ -217,3 +217,20 @@ fn what_is_not_checkpointed_is_copied_and_compared() {
     let (stdout, _) = desk.ends_with(1, &["diff", "a.db", "b.db"]);
     assert!(stdout.contains("+ key 5"), "{stdout}");
 }
+
+#[cfg(unix)]
+#[test]
+fn written_files_may_be_read_by_whom_the_users_mask_allows() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = two_databases();
+    desk.write("plain", "");
+    let mode = |name: &str| std::fs::metadata(desk.path(name)).unwrap().permissions().mode();
+    desk.succeeds(&["diff", "a.db", "b.db", "--out", "f"]);
+    desk.succeeds(&["diff", "a.db", "b.db", "--sql", "--out", "f.sql"]);
+    desk.succeeds(&["diff", "a.db", "b.db", "--changeset", "f.changeset"]);
+    for name in ["f", "f.sql", "f.changeset"] {
+        assert_eq!(mode(name), mode("plain"), "{name}");
+    }
+    desk.succeeds(&["merge", "a.db", "a.db", "b.db", "--out", "m.db"]);
+    assert_eq!(mode("m.db"), mode("a.db"));
+}
