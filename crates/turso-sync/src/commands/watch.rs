@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use serde_json::json;
-use turso_sync::{Stop, WatchEvent, WatchOptions};
+use turso_sync::{PullEnd, PushEnd, Stop, WatchEvent, WatchOptions};
 
 use super::{pull, push};
 use crate::{
@@ -34,6 +34,9 @@ pub(crate) fn run(args: &WatchArgs, global: &GlobalArgs, talk: Talk) -> anyhow::
                 "error": error.to_string(),
                 "again_after_seconds": again_after.as_secs(),
             })),
+            // Hours of nothing are not worth a line each.
+            (WatchEvent::Pulled(report), false) if report.end == PullEnd::Nothing => String::new(),
+            (WatchEvent::Pushed(report), false) if report.end == PushEnd::Nothing => String::new(),
             (WatchEvent::Pulled(report), false) => pull::text(file, report),
             (WatchEvent::Pushed(report), false) => push::text(file, report),
             (WatchEvent::Failed { error, again_after }, false) => {
