@@ -14,6 +14,10 @@ use crate::{Error, Progress, Stage};
 
 /// More ranges than threads, so that a thread with little to do takes over from one with much.
 const RANGES_PER_THREAD: usize = 16;
+/// About so many ids to a range, so that the memory of two that grow is small beside the whole.
+const IDS_PER_RANGE: u64 = 50_000;
+/// A range costs a few statements.
+const RANGES_MAX: u64 = 1_000;
 /// How many contacts are read between two reports of progress.
 const CONTACTS_PER_REPORT: u64 = 4096;
 
@@ -108,8 +112,11 @@ pub(crate) fn survey(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<(Vec<Ledger>, Census), Error> {
-    let passed = Passed::begin(progress, database.contact_ids()?);
-    let parts = u32::try_from(threads * RANGES_PER_THREAD).unwrap_or(u32::MAX);
+    let ids = database.contact_ids()?;
+    let passed = Passed::begin(progress, ids);
+    let by_size = ids.map_or(1, |(first, last)| last.abs_diff(first) / IDS_PER_RANGE);
+    let parts = (threads * RANGES_PER_THREAD) as u64;
+    let parts = u32::try_from(parts.max(by_size).min(RANGES_MAX)).unwrap_or(1);
     let ranges = database.contact_ranges(parts)?;
     let next = AtomicUsize::new(0);
     let survey_ranges = |database: &Database| -> Result<Vec<(usize, Ledger, Census)>, Error> {
@@ -179,7 +186,7 @@ fn survey_range(
         ControlFlow::Continue(())
     })?;
     passed.advance(reported, end);
-    Ok((ledger, census))
+    Ok((ledger.finish(), census))
 }
 
 /// Settles the plan of all contacts.

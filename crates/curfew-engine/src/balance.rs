@@ -1,12 +1,16 @@
 //! What depends on all contacts: smoothing counts, the daily cap, and the frequency limit after it
 //! (SPEC section 6, steps 3, 5 and 6).
 //!
-//! The messages of millions of contacts are held as records of sixteen bytes, in the order of the
+//! The messages of millions of contacts are held as records of twelve bytes, in the order of the
 //! contacts. A [`Ledger`] collects them, one for each range of contacts; [`Balance::new`] joins the
 //! ledgers and settles every date. Which contacts change at all is known afterwards, so that only
 //! those are planned once more and written.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BTreeMap,
+    ops::Range,
+};
 
 use smallvec::SmallVec;
 
@@ -48,8 +52,6 @@ impl Limits {
 /// One dated message, or one committed row that counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
-    /// The contact's place among those of the ledger.
-    contact: u32,
     date: i32,
     kind: u16,
     hash_year: i16,
@@ -116,25 +118,73 @@ struct Extra {
 /// A contact that has records, or something to write.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    id: i64,
     first_record: u32,
     /// Changes when the contact's draft changes.
     fingerprint: u32,
+}
+
+const _: () = assert!(size_of::<Record>() == 12 && size_of::<Entry>() == 8);
+
+/// Ascending ids, in four bytes each while they are not too far apart.
+#[derive(Debug, Default)]
+struct Ids {
+    first: i64,
+    /// What has to be added to `first`; empty once that is too much for one of them.
+    offsets: Vec<u32>,
+    wide: Vec<i64>,
+}
+
+impl Ids {
+    fn push(&mut self, id: i64) {
+        if self.wide.is_empty() {
+            if self.offsets.is_empty() {
+                self.first = id;
+            }
+            if let Ok(offset) = u32::try_from(self.first.abs_diff(id)) {
+                self.offsets.push(offset);
+                return;
+            }
+            let first = self.first;
+            self.wide = self.offsets.drain(..).map(|offset| first + i64::from(offset)).collect();
+            self.offsets.shrink_to_fit();
+        }
+        self.wide.push(id);
+    }
+
+    fn at(&self, place: usize) -> i64 {
+        match self.offsets.get(place) {
+            Some(offset) => self.first + i64::from(*offset),
+            None => self.wide[place],
+        }
+    }
+
+    fn find(&self, id: i64) -> Option<usize> {
+        if self.wide.is_empty() {
+            let offset = u32::try_from(id.checked_sub(self.first)?).ok()?;
+            return self.offsets.binary_search(&offset).ok();
+        }
+        self.wide.binary_search(&id).ok()
+    }
 }
 
 /// What decides on open days, for contacts whose states have rules.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
     contact: u32,
-    birth: Option<Day>,
-    effective: Option<Day>,
+    /// Day numbers; [`NO_DAY`] for none.
+    birth: i32,
+    effective: i32,
     states: [Option<State>; 2],
 }
+
+const NO_DAY: i32 = i32::MIN;
 
 /// Collects the drafts of a range of contacts, in ascending order of their ids.
 #[derive(Debug)]
 pub struct Ledger {
     today: Day,
+    /// Of the entries, which are in the same order.
+    ids: Ids,
     entries: Vec<Entry>,
     records: Vec<Record>,
     extras: Vec<Extra>,
@@ -153,6 +203,7 @@ impl Ledger {
     pub fn new(planner: &Planner<'_>) -> Self {
         Self {
             today: planner.today().day,
+            ids: Ids::default(),
             entries: Vec::new(),
             records: Vec::new(),
             extras: Vec::new(),
@@ -215,7 +266,6 @@ impl Ledger {
                     });
                 }
                 self.records.push(Record {
-                    contact: place,
                     date: message.date.number(),
                     kind: message.kind.0,
                     hash_year: i16::try_from(message.hash_year()).unwrap_or(0),
@@ -228,7 +278,7 @@ impl Ledger {
                 });
             }
             if self.records.len() > first_record as usize {
-                self.add_committed(planner, place, rows);
+                self.add_committed(planner, rows);
                 self.add_facts(planner, place, contact);
             }
         }
@@ -237,12 +287,25 @@ impl Ledger {
         }
         if dirty || self.records.len() > first_record as usize {
             let fingerprint = draft.fingerprint();
-            self.entries.push(Entry { id: draft.id, first_record, fingerprint });
+            self.entries.push(Entry { first_record, fingerprint });
+            self.ids.push(draft.id);
         }
     }
 
+    /// Gives back memory that was kept for more contacts.
+    pub fn finish(mut self) -> Self {
+        self.ids.offsets.shrink_to_fit();
+        self.ids.wide.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        self.records.shrink_to_fit();
+        self.extras.shrink_to_fit();
+        self.facts.shrink_to_fit();
+        self.dirty.shrink_to_fit();
+        self
+    }
+
     /// Committed rows near enough to matter for the frequency limit, or for where messages move.
-    fn add_committed(&mut self, planner: &Planner<'_>, contact: u32, rows: &[ExistingRow]) {
+    fn add_committed(&mut self, planner: &Planner<'_>, rows: &[ExistingRow]) {
         let oldest = self.today - i32::from(planner.config().period_days);
         for row in rows {
             let (Status::Committed { counts: true, .. }, Some(date)) = (row.status, row.date)
@@ -259,7 +322,6 @@ impl Ledger {
                 KindClass::Birthday
             };
             self.records.push(Record {
-                contact,
                 date: date.number(),
                 kind: planner.catalog().id_of(class).0,
                 hash_year: 0,
@@ -276,8 +338,8 @@ impl Ledger {
         if states.iter().flatten().any(|state| !rules.of(*state).is_empty()) {
             self.facts.push(Facts {
                 contact: place,
-                birth: contact.birth.map(Anniversary::first),
-                effective: contact.effective.map(Anniversary::first),
+                birth: contact.birth.map_or(NO_DAY, |birth| birth.first().number()),
+                effective: contact.effective.map_or(NO_DAY, |first| first.first().number()),
                 states,
             });
         }
@@ -294,25 +356,33 @@ impl Ledger {
             .map_or_else(|| catalog.kind(self.records[record].kind()).priority, |e| e.priority)
     }
 
-    fn hash(&self, record: usize, catalog: &Catalog) -> u64 {
+    /// The hash of a record of the contact at `place`.
+    fn hash(&self, place: usize, record: usize, catalog: &Catalog) -> u64 {
         let entry = &self.records[record];
         let year = self.extra(record).map_or(entry.hash_year.into(), |extra| extra.hash_year);
-        let id = self.entries[entry.contact as usize].id;
-        spreading_hash(id, &catalog.kind(entry.kind()).text, year)
+        spreading_hash(self.ids.at(place), &catalog.kind(entry.kind()).text, year)
     }
 
-    fn exclusions<'c>(&self, contact: u32, planner: &Planner<'c>) -> Option<Exclusions<'c>> {
+    fn exclusions<'c>(&self, contact: usize, planner: &Planner<'c>) -> Option<Exclusions<'c>> {
+        let contact = record_index(contact);
         let place = self.facts.binary_search_by_key(&contact, |facts| facts.contact).ok()?;
         let facts = &self.facts[place];
+        let anniversary = |day: i32| (day != NO_DAY).then(|| Anniversary::of(Day::new(day)));
         Some(planner.exclusions_of(
             facts.states,
-            facts.birth.map(Anniversary::of),
-            facts.effective.map(Anniversary::of),
+            anniversary(facts.birth),
+            anniversary(facts.effective),
         ))
     }
 
+    /// The place of the contact that a record belongs to.
+    fn contact_of(&self, record: usize) -> usize {
+        // Contacts without records come before the one whose first record is at the same place.
+        self.entries.partition_point(|entry| entry.first_record as usize <= record) - 1
+    }
+
     /// The records of the contact at `place`.
-    fn range(&self, place: usize) -> std::ops::Range<usize> {
+    fn range(&self, place: usize) -> Range<usize> {
         let end =
             self.entries.get(place + 1).map_or(self.records.len(), |e| e.first_record as usize);
         self.entries[place].first_record as usize..end
@@ -398,7 +468,11 @@ pub struct Settled<'b> {
 
 impl Balance {
     /// Joins ledgers, whose contacts ascend from one to the next, and settles every date.
+    ///
+    /// # Panics
+    /// With more than 65,535 ledgers.
     pub fn new(planner: &Planner<'_>, mut ledgers: Vec<Ledger>, limits: Limits) -> Self {
+        assert!(ledgers.len() <= usize::from(u16::MAX), "at most 65,535 ledgers");
         let today = planner.today().day;
         smooth_effective_dates(&mut ledgers, limits);
         let mut volume = total_volume(&ledgers, today);
@@ -444,7 +518,7 @@ impl Balance {
     pub fn changed(&self) -> impl Iterator<Item = Changed<'_>> {
         self.ledgers.iter().flat_map(|ledger| {
             ledger.dirty.iter().map(|place| Changed {
-                id: ledger.entries[*place as usize].id,
+                id: ledger.ids.at(*place as usize),
                 settled: ledger.settled(*place as usize),
             })
         })
@@ -458,7 +532,7 @@ impl Balance {
     /// What was decided for a contact; `None` if it has no dated message and nothing to write.
     pub fn settled(&self, contact_id: i64) -> Option<Settled<'_>> {
         self.ledgers.iter().find_map(|ledger| {
-            let place = ledger.entries.binary_search_by_key(&contact_id, |entry| entry.id).ok()?;
+            let place = ledger.ids.find(contact_id)?;
             Some(ledger.settled(place))
         })
     }
@@ -510,87 +584,210 @@ fn total_volume(ledgers: &[Ledger], today: Day) -> Vec<u64> {
     volume
 }
 
-/// A message of an overfull day.
+/// A message of an overfull day: millions have to be sorted at once.
+#[derive(Clone, Copy)]
 struct Overflow {
-    kept: bool,
-    priority: Reverse<i64>,
-    hash: Reverse<u64>,
-    contact: Reverse<i64>,
-    record: usize,
-    ledger: usize,
+    hash: u64,
+    record: u32,
+    /// Index of its [`Rank`].
+    rank: u16,
+    ledger: u16,
 }
 
+const _: () = assert!(size_of::<Overflow>() == 16);
+
+/// What decides first which messages of an overfull day move: those that keep their date last, the
+/// less important first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    kept: bool,
+    priority: Reverse<i64>,
+}
+
+/// The ranks that occur, numbered in their order.
+struct Ranks(Vec<Rank>);
+
+impl Ranks {
+    fn of(ledgers: &[Ledger], catalog: &Catalog) -> Self {
+        let priorities = catalog.kinds().map(|kind| kind.priority);
+        let own = ledgers.iter().flat_map(|ledger| ledger.extras.iter().map(|e| e.priority));
+        let mut ranks: Vec<Rank> = Vec::new();
+        let mut last = None;
+        for priority in priorities.chain(own) {
+            if last.replace(priority) == Some(priority) {
+                continue;
+            }
+            for kept in [false, true] {
+                let rank = Rank { kept, priority: Reverse(priority) };
+                if let Err(place) = ranks.binary_search(&rank) {
+                    ranks.insert(place, rank);
+                }
+            }
+        }
+        Self(ranks)
+    }
+
+    /// Saturates: beyond the first 65,535 the ranks have to be looked at themselves.
+    fn number(&self, rank: Rank) -> u16 {
+        let place = self.0.binary_search(&rank).expect("all that occur were collected");
+        u16::try_from(place).unwrap_or(u16::MAX)
+    }
+}
+
+impl Overflow {
+    fn compare(&self, other: &Self, ledgers: &[Ledger], catalog: &Catalog) -> Ordering {
+        let rank = |m: &Self| {
+            let ledger = &ledgers[usize::from(m.ledger)];
+            let kept = ledger.records[m.record as usize].has(KEPT);
+            Rank { kept, priority: Reverse(ledger.priority(m.record as usize, catalog)) }
+        };
+        let contact = |m: &Self| {
+            let ledger = &ledgers[usize::from(m.ledger)];
+            Reverse(ledger.ids.at(ledger.contact_of(m.record as usize)))
+        };
+        self.rank
+            .cmp(&other.rank)
+            .then_with(|| match self.rank {
+                u16::MAX => rank(self).cmp(&rank(other)),
+                _ => Ordering::Equal,
+            })
+            .then_with(|| other.hash.cmp(&self.hash))
+            .then_with(|| contact(self).cmp(&contact(other)))
+            // Records are in the order of kind, instance, initial row and event within a contact.
+            .then_with(|| (self.ledger, self.record).cmp(&(other.ledger, other.record)))
+    }
+}
+
+/// Days are looked at together while they have at most so many messages, to bound the memory.
+const OVERFLOW_MAX: u64 = 2_000_000;
+
 /// Step 5: days above the threshold give messages to later days. Returns how many moved.
+///
+/// Messages only move to days below the cap, so no day becomes overfull by it.
 fn move_overflow(
     planner: &Planner<'_>,
     ledgers: &mut [Ledger],
     limits: Limits,
     volume: &mut Vec<u64>,
 ) -> u64 {
-    let today = planner.today().day;
-    // Messages only move to days below the cap, so no day becomes overfull by it.
-    let mut overfull: BTreeMap<i32, Vec<Overflow>> = (0_i32..)
-        .zip(&*volume)
-        .filter(|(_, number)| **number > limits.threshold)
-        .map(|(index, _)| (today.number() + index, Vec::new()))
+    let overfull: Vec<(usize, u64)> = volume
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(_, number)| *number > limits.threshold)
         .collect();
     if overfull.is_empty() {
         return 0;
     }
+    let ranks = Ranks::of(ledgers, planner.catalog());
+    let mut moved = 0;
+    let mut left = overfull.as_slice();
+    while !left.is_empty() {
+        let mut sum = 0;
+        let fitting = left
+            .iter()
+            .take_while(|(_, number)| {
+                sum += number;
+                sum <= OVERFLOW_MAX
+            })
+            .count();
+        let (days, rest) = left.split_at(fitting.max(1));
+        left = rest;
+        for (day, messages) in messages_of(days, ledgers, &ranks, planner) {
+            moved += move_day(day, &messages, ledgers, limits, volume, planner);
+        }
+    }
+    while volume.last() == Some(&0) {
+        volume.pop();
+    }
+    moved
+}
+
+/// The messages that may leave these days, in the order in which they do.
+fn messages_of(
+    days: &[(usize, u64)],
+    ledgers: &[Ledger],
+    ranks: &Ranks,
+    planner: &Planner<'_>,
+) -> Vec<(usize, Vec<Overflow>)> {
     let catalog = planner.catalog();
-    for (number, ledger) in ledgers.iter().enumerate() {
-        for (index, record) in ledger.records.iter().enumerate() {
-            if record.has(COMMITTED | PINNED) {
-                continue;
-            }
-            if let Some(day) = overfull.get_mut(&record.date) {
-                day.push(Overflow {
-                    kept: record.has(KEPT),
-                    priority: Reverse(ledger.priority(index, catalog)),
-                    hash: Reverse(ledger.hash(index, catalog)),
-                    contact: Reverse(ledger.entries[record.contact as usize].id),
-                    record: index,
+    let today = planner.today().day.number();
+    let (first, last) = (days[0].0, days[days.len() - 1].0);
+    // By days from the first one.
+    let mut by_day: Vec<Option<Vec<Overflow>>> = vec![None; last - first + 1];
+    for (day, _) in days {
+        by_day[day - first] = Some(Vec::new());
+    }
+    for (number, ledger) in (0_u16..).zip(ledgers) {
+        for place in 0..ledger.entries.len() {
+            for index in ledger.range(place) {
+                let record = &ledger.records[index];
+                let day = usize::try_from(record.date - today).ok();
+                let Some(messages) = day
+                    .and_then(|day| by_day.get_mut(day.checked_sub(first)?)?.as_mut())
+                    .filter(|_| !record.has(COMMITTED | PINNED))
+                else {
+                    continue;
+                };
+                messages.push(Overflow {
+                    hash: ledger.hash(place, index, catalog),
+                    record: record_index(index),
+                    rank: ranks.number(Rank {
+                        kept: record.has(KEPT),
+                        priority: Reverse(ledger.priority(index, catalog)),
+                    }),
                     ledger: number,
                 });
             }
         }
     }
+    (first..)
+        .zip(by_day)
+        .filter_map(|(day, messages)| {
+            let mut messages = messages?;
+            messages.sort_unstable_by(|a, b| a.compare(b, ledgers, catalog));
+            Some((day, messages))
+        })
+        .collect()
+}
 
-    let last = usize::from(planner.config().max_overflow_days);
-    let mut moved = 0;
-    for (day, mut messages) in overfull {
-        let from = usize::try_from(day - today.number()).expect("days from today");
-        if volume.len() <= from + last {
-            volume.resize(from + last + 1, 0);
-        }
-        // Records are in the order of kind, instance, initial row and event within a contact.
-        messages.sort_unstable_by_key(|m| (m.kept, m.priority, m.hash, m.contact, m.record));
-        let mut first_free = from + 1;
-        for message in &messages {
-            let enough = if message.kept { limits.threshold } else { limits.cap };
-            if volume[from] <= enough {
-                if message.kept {
-                    break;
-                }
-                continue;
-            }
-            while first_free <= from + last && volume[first_free] >= limits.cap {
-                first_free += 1;
-            }
-            let ledger = &mut ledgers[message.ledger];
-            let to = (first_free..=from + last).find(|to| {
-                volume[*to] < limits.cap && ledger.may_move(message.record, *to - from, planner)
-            });
-            if let Some(to) = to {
-                ledger.move_by(message.record, to - from);
-                volume[from] -= 1;
-                volume[to] += 1;
-                moved += 1;
-            }
-        }
+/// Moves messages from the day that lies `from` days after today. Returns how many moved.
+fn move_day(
+    from: usize,
+    messages: &[Overflow],
+    ledgers: &mut [Ledger],
+    limits: Limits,
+    volume: &mut Vec<u64>,
+    planner: &Planner<'_>,
+) -> u64 {
+    let last = from + usize::from(planner.config().max_overflow_days);
+    if volume.len() <= last {
+        volume.resize(last + 1, 0);
     }
-    while volume.last() == Some(&0) {
-        volume.pop();
+    let mut moved = 0;
+    let mut first_free = from + 1;
+    for message in messages {
+        let ledger = &mut ledgers[usize::from(message.ledger)];
+        let record = message.record as usize;
+        let kept = ledger.records[record].has(KEPT);
+        let enough = if kept { limits.threshold } else { limits.cap };
+        if volume[from] <= enough {
+            if kept {
+                break;
+            }
+            continue;
+        }
+        while first_free <= last && volume[first_free] >= limits.cap {
+            first_free += 1;
+        }
+        let to = (first_free..=last)
+            .find(|to| volume[*to] < limits.cap && ledger.may_move(record, *to - from, planner));
+        if let Some(to) = to {
+            ledger.move_by(record, to - from);
+            volume[from] -= 1;
+            volume[to] += 1;
+            moved += 1;
+        }
     }
     moved
 }
@@ -611,9 +808,8 @@ impl Ledger {
             return false;
         }
         let date = record.date + i32::try_from(days).expect("at most max_overflow_days");
-        let busy =
-            self.range(record.contact as usize).any(|other| self.records[other].date == date);
-        if busy {
+        let contact = self.contact_of(index);
+        if self.range(contact).any(|other| self.records[other].date == date) {
             return false;
         }
         let respects_windows = match planner.catalog().kind(record.kind()).class {
@@ -624,7 +820,7 @@ impl Ledger {
         };
         !respects_windows
             || self
-                .exclusions(record.contact, planner)
+                .exclusions(contact, planner)
                 .is_none_or(|exclusions| !exclusions.excludes(Day::new(date)))
     }
 
@@ -674,7 +870,7 @@ impl Ledger {
     /// Step 6 for the records of one contact: those that the frequency limit refuses.
     fn refused(
         &self,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         catalog: &Catalog,
         max: usize,
         period: i32,

@@ -216,6 +216,11 @@ impl Catalog {
         &self.kinds[usize::from(id.0)]
     }
 
+    /// All kinds, in the order of their ids.
+    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.kinds.iter()
+    }
+
     /// The campaign instances, by id.
     pub fn campaigns(&self) -> &[Campaign] {
         &self.campaigns
