@@ -11,7 +11,8 @@ use curfew_engine::{
     Balance, Catalog, Change, Changes, Day, Draft, KindId, Limits, Planner, Today, WantedRow,
 };
 use curfew_store::{
-    Access, Database, PlanWriter, Retry, RunEnd, RunLock, RunStart, Visited, audit::PlanRow,
+    Access, Checked, Checksum, Checksums, Database, PlanWriter, Retry, RunEnd, RunLock, RunStart,
+    Visited, audit::PlanRow,
 };
 use serde::Serialize;
 
@@ -412,6 +413,7 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
     // Whatever is lost of the plan without power, the next run makes up for; the end of the run is
     // on record only when all before it is on the disk.
     database.commit_without_waiting()?;
+    let mut left = None;
     let result = plan_and_write(
         request,
         &database,
@@ -420,6 +422,7 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
         &run_id,
         &started_at,
         &mut report,
+        &mut left,
         progress,
     );
     let result = result.and_then(|()| Ok(database.commit_to_disk()?));
@@ -440,14 +443,16 @@ pub fn run(request: &RunRequest, progress: &dyn Progress) -> Result<RunReport, E
                 tracing::error!("{error}");
                 fail(&error)?;
             } else {
+                let sums = left.map(|sums| sums.map(|sum| sum.to_string()));
+                let [contacts, schedules] = [0, 1].map(|at| Some(sums.as_ref()?[at].as_str()));
                 Retry::default().run(|_| {
                     database.complete_run(
                         &run_id,
                         &RunEnd {
                             completed_at: &ended_at,
                             counts: counts.as_deref().unwrap_or("{}"),
-                            contacts_checksum: None,
-                            schedules_checksum: None,
+                            contacts_checksum: contacts,
+                            schedules_checksum: schedules,
                         },
                     )
                 })?;
@@ -475,10 +480,13 @@ fn plan_and_write(
     run_id: &str,
     now: &str,
     slot: &mut Option<RunReport>,
+    left: &mut Option<[Checksum; 2]>,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
     let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
     let settlement = settle(database, &planner, setting.threads, progress)?;
+    let found = checksums(database, settlement.census.checksums)?;
+    Retry::default().run(|_| database.record_checksums(run_id, found[0], found[1]))?;
     let report = slot.insert(report(request, setting, &settlement, false));
     report.run_id = Some(run_id.to_owned());
 
@@ -521,7 +529,19 @@ fn plan_and_write(
         failed_batches = report.failed_batches.len(),
         "stage ends"
     );
-    result
+    result?;
+    // A run that wrote nothing left what it found.
+    let unknown = Checksums::default();
+    *left = Some(if report.is_unchanged() { found } else { checksums(database, unknown)? });
+    Ok(())
+}
+
+/// The checksums of contacts and schedules; those that are not known are computed now.
+fn checksums(database: &Database, known: Checksums) -> Result<[Checksum; 2], Error> {
+    let sum = |known: Option<Checksum>, table| {
+        known.map_or_else(|| Retry::default().run(|_| database.checksum(table)), Ok)
+    };
+    Ok([sum(known.contacts, Checked::Contacts)?, sum(known.schedules, Checked::Schedules)?])
 }
 
 /// Writes the issues and what differs, batch by batch.

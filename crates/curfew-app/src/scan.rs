@@ -8,7 +8,7 @@ use std::{
 };
 
 use curfew_engine::{Balance, ContactInput, Draft, Issue, Ledger, Limits, Planner, Standing};
-use curfew_store::{Access, Database, Scanner, Visited};
+use curfew_store::{Access, Checksums, Database, Scanner, Visited};
 
 use crate::{Error, Progress, Stage};
 
@@ -36,6 +36,8 @@ pub(crate) struct Census {
     pub(crate) owned_rows: u64,
     /// Issues with the id of their contact, in the order of the contacts.
     pub(crate) issues: Vec<(Option<i64>, Issue)>,
+    /// Of what was read.
+    pub(crate) checksums: Checksums,
 }
 
 impl Census {
@@ -76,6 +78,9 @@ impl Census {
             .collect()
     }
 }
+
+/// What was found in one range, by its number.
+type Part = (usize, Ledger, Census);
 
 /// Tells progress as the share of the ids that are passed, which is that of the contacts where ids
 /// are evenly spread: to count the contacts would mean to read them twice.
@@ -119,30 +124,34 @@ pub(crate) fn survey(
     let parts = u32::try_from(parts.max(by_size).min(RANGES_MAX)).unwrap_or(1);
     let ranges = database.contact_ranges(parts)?;
     let next = AtomicUsize::new(0);
-    let survey_ranges = |database: &Database| -> Result<Vec<(usize, Ledger, Census)>, Error> {
+    let survey_ranges = |database: &Database| -> Result<(Vec<Part>, Checksums), Error> {
         let mut scanner = database.scanner(planner.config(), planner.catalog())?;
         let mut done = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(range) = ranges.get(number) else { return Ok(done) };
+            let Some(range) = ranges.get(number) else {
+                return Ok((done, scanner.checksums()));
+            };
             let (ledger, census) = survey_range(&mut scanner, planner, range.clone(), &passed)?;
             done.push((number, ledger, census));
         }
     };
     let path = database.path().to_owned();
-    let mut done = thread::scope(|scope| {
+    let (mut done, checksums) = thread::scope(|scope| {
         let workers: Vec<_> = (1..threads)
             .map(|_| scope.spawn(|| survey_ranges(&Database::open(&path, Access::ReadOnly)?)))
             .collect();
-        let mut done = survey_ranges(database)?;
+        let (mut done, mut checksums) = survey_ranges(database)?;
         for worker in workers {
-            done.append(&mut worker.join().expect("a planning thread panicked")?);
+            let (mut more, sums) = worker.join().expect("a planning thread panicked")?;
+            done.append(&mut more);
+            checksums += sums;
         }
-        Ok::<_, Error>(done)
+        Ok::<_, Error>((done, checksums))
     })?;
     done.sort_by_key(|(number, ..)| *number);
 
-    let mut census = Census::default();
+    let mut census = Census { checksums, ..Census::default() };
     let mut ledgers = Vec::with_capacity(done.len());
     for (_, ledger, part) in done {
         ledgers.push(ledger);

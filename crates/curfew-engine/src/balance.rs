@@ -293,6 +293,7 @@ impl Ledger {
     }
 
     /// Gives back memory that was kept for more contacts.
+    #[must_use]
     pub fn finish(mut self) -> Self {
         self.ids.offsets.shrink_to_fit();
         self.ids.wide.shrink_to_fit();
@@ -472,7 +473,7 @@ impl Balance {
     /// # Panics
     /// With more than 65,535 ledgers.
     pub fn new(planner: &Planner<'_>, mut ledgers: Vec<Ledger>, limits: Limits) -> Self {
-        assert!(ledgers.len() <= usize::from(u16::MAX), "at most 65,535 ledgers");
+        assert!(u16::try_from(ledgers.len()).is_ok(), "at most 65,535 ledgers");
         let today = planner.today().day;
         smooth_effective_dates(&mut ledgers, limits);
         let mut volume = total_volume(&ledgers, today);

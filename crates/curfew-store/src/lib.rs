@@ -33,7 +33,7 @@ pub use campaigns::{
     LegacyRequest, LogEntry, NewTarget, Removal, TargetOutcome, TargetRecord, TypeFields,
     TypeRecord,
 };
-pub use checksum::{Checked, Checksum};
+pub use checksum::{Checked, Checksum, Checksums};
 pub use config_versions::ConfigVersion;
 pub use database::{Access, BUSY_WAIT, Database, Snapshot};
 pub use error::StoreError;

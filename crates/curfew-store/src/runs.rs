@@ -6,7 +6,7 @@ use curfew_engine::Day;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::{
-    Database, StoreError,
+    Checksum, Database, StoreError,
     cell::{integer, owned},
     history::{Chain, Head},
     schema::Table,
@@ -66,7 +66,7 @@ pub struct RunStart<'a> {
     pub started_at: &'a str,
     /// The configuration it uses, see [`Database::store_config`].
     pub config_version_id: Option<i64>,
-    /// Checksum of the contacts.
+    /// Checksum of the contacts, if it is known already, see [`Database::record_checksums`].
     pub contacts_checksum: Option<&'a str>,
     /// Checksum of the schedules before anything is written.
     pub schedules_checksum: Option<&'a str>,
@@ -151,6 +151,28 @@ impl Database {
             }
             Err(error) => Err(self.fail("record the run", error)),
         }
+    }
+
+    /// Records the checksums of what a run found, before it writes anything.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRun`] if it was never started.
+    pub fn record_checksums(
+        &self,
+        run_id: &str,
+        contacts: Checksum,
+        schedules: Checksum,
+    ) -> Result<(), StoreError> {
+        let update = || {
+            self.connection()
+                .prepare_cached(
+                    "UPDATE main.scheduler_checkpoints
+                     SET contacts_checksum_before = ?2, schedules_checksum_before = ?3
+                     WHERE run_id = ?1",
+                )?
+                .execute(params![run_id, contacts.to_string(), schedules.to_string()])
+        };
+        self.expect_run(run_id, update())
     }
 
     /// Records that a run did all it had to do, and with which entry the history ends then, also if

@@ -13,7 +13,7 @@ use libsql_pages::{LogMark, Pages};
 use rusqlite::{Connection, Statement, types::ValueRef};
 
 use crate::{
-    Database, StoreError, json,
+    Checksums, Database, StoreError, json,
     schema::{Affinity, Table, index_in_order_of, quote},
     stream::{Layout, Reading, Row, Stream},
 };
@@ -43,6 +43,7 @@ pub struct Scanner<'d> {
     reader: RowReader<'d>,
     queries: Queries,
     memory: Memory,
+    sums: Checksums,
 }
 
 /// What is read of one contact; kept between contacts so that no memory is asked for.
@@ -69,11 +70,25 @@ impl Database {
         let queries =
             Queries::of(self.connection()).map_err(|error| self.fail("read the schema", error))?;
         let reader = RowReader::new(config, catalog);
-        Ok(Scanner { db: self, catalog, reader, queries, memory: Memory::default() })
+        Ok(Scanner {
+            db: self,
+            catalog,
+            reader,
+            queries,
+            memory: Memory::default(),
+            sums: Checksums::empty(),
+        })
     }
 }
 
 impl Scanner<'_> {
+    /// The checksums of what the ranges held that were read to their ends: together, if the ranges
+    /// are all, those of the tables. `None` where they have to be computed by
+    /// [`Database::checksum`].
+    pub fn checksums(&self) -> Checksums {
+        self.sums
+    }
+
     /// Visits every contact with an id in this range, in the order of ids, until `visit` breaks.
     /// Contacts without a usable id are visited by the range that is not bounded below.
     ///
@@ -256,6 +271,7 @@ impl Scanner<'_> {
                 contacts.advance()?;
             }
         }
+        self.sums += Checksums { contacts: contacts.sum(), schedules: schedules.sum() };
         Ok(ControlFlow::Continue(()))
     }
 }

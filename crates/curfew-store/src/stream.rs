@@ -7,7 +7,10 @@ use rusqlite::{
     types::{Value, ValueRef},
 };
 
-use crate::schema::{Affinity, Table};
+use crate::{
+    checksum::{Checksum, Columns},
+    schema::{Affinity, Table},
+};
 
 type SqlResult<T> = rusqlite::Result<T>;
 
@@ -76,6 +79,17 @@ impl<'s> Stream<'s> {
             },
         };
         Ok(())
+    }
+
+    /// The checksum of the rows that were passed, if they come from pages; of an indexed table also of
+    /// those that belong to nobody.
+    pub(crate) fn sum(&self) -> Option<Checksum> {
+        match &self.source {
+            // A table that does not exist counts as empty.
+            Source::Nothing => Some(Checksum::default()),
+            Source::Statement(_) => None,
+            Source::Pages(rows) => rows.layout.all.as_ref().map(|_| rows.sum),
+        }
     }
 
     /// The current row, if it belongs to this contact.
@@ -147,6 +161,8 @@ pub(crate) struct Layout {
     index: Option<u32>,
     /// The first is the contact's id.
     columns: Vec<Place>,
+    /// How rows are summed up; `None` where that needs a statement.
+    all: Option<Columns>,
 }
 
 #[derive(Debug)]
@@ -206,19 +222,19 @@ impl Layout {
             let Some(place) = place(db, table, name) else { return Ok(None) };
             places.push(place);
         }
-        Ok(Some(Self { table: root, index, columns: places }))
+        Ok(Some(Self { table: root, index, columns: places, all: Columns::of(db, table) }))
     }
 }
 
 /// The first page of a table or an index.
-fn root(db: &Connection, sort: &str, name: &str) -> SqlResult<Option<u32>> {
+pub(crate) fn root(db: &Connection, sort: &str, name: &str) -> SqlResult<Option<u32>> {
     db.prepare("SELECT rootpage FROM main.sqlite_schema WHERE type = ?1 AND name = ?2")?
         .query_row([sort, name], |row| row.get(0))
         .optional()
 }
 
 /// Where a column's values are; `None` if that is more than a place.
-fn place(db: &Connection, table: &Table, name: &str) -> Option<Place> {
+pub(crate) fn place(db: &Connection, table: &Table, name: &str) -> Option<Place> {
     let same = |column: &crate::schema::Column| column.name.eq_ignore_ascii_case(name);
     if table.rowid_column().is_some_and(same) {
         return Some(Place::Rowid);
@@ -255,6 +271,7 @@ pub(crate) struct PageRows<'p> {
     first: i64,
     last: i64,
     is_open: bool,
+    sum: Checksum,
 }
 
 impl<'p> PageRows<'p> {
@@ -267,35 +284,49 @@ impl<'p> PageRows<'p> {
             first,
             last,
             is_open: false,
+            sum: Checksum::default(),
         }
     }
 
     /// Goes to the next row and gives its contact's id.
     fn advance(&mut self) -> SqlResult<Option<i64>> {
         let is_first = !std::mem::replace(&mut self.is_open, true);
-        let Some(index) = &mut self.index else {
-            let found =
-                if is_first { self.table.seek(self.first)? } else { self.table.advance()? };
-            if !found || self.table.rowid() > self.last {
+        let Self { table, index, record, layout, first, last, sum, .. } = self;
+        let mut load = |table: &TableCursor<'_>| {
+            let bytes = table.bytes();
+            record.parse(bytes)?;
+            if let Some(all) = &layout.all {
+                all.add(sum, table.rowid(), record, bytes);
+            }
+            SqlResult::Ok(())
+        };
+        let Some(index) = index else {
+            let found = if is_first { table.seek(*first)? } else { table.advance()? };
+            if !found || table.rowid() > *last {
                 return Ok(None);
             }
-            self.record.parse(self.table.bytes())?;
-            return Ok(Some(self.table.rowid()));
+            load(table)?;
+            return Ok(Some(table.rowid()));
         };
-        let mut found = if is_first { index.seek(self.first)? } else { index.advance()? };
+        let mut found = match (is_first, *first) {
+            (false, _) => index.advance()?,
+            (true, i64::MIN) => index.first()?,
+            (true, first) => index.seek(first)?,
+        };
         while found {
-            match index.key() {
-                ValueRef::Integer(key) if key <= self.last => {
-                    if !self.table.find(index.rowid()?)? {
-                        return Err(libsql_pages::Damaged("an index points to no row").into());
-                    }
-                    self.record.parse(self.table.bytes())?;
-                    return Ok(Some(key));
-                }
-                // A real number belongs to nobody.
-                ValueRef::Real(_) => found = index.advance()?,
-                _ => break,
+            // Behind all numbers come texts, which the last range passes over.
+            if last.checked_add(1).is_some_and(|next| index.compare(next).is_ge()) {
+                return Ok(None);
             }
+            if !table.find(index.rowid()?)? {
+                return Err(libsql_pages::Damaged("an index points to no row").into());
+            }
+            load(table)?;
+            if let ValueRef::Integer(key) = index.key() {
+                return Ok(Some(key));
+            }
+            // It belongs to nobody.
+            found = index.advance()?;
         }
         Ok(None)
     }

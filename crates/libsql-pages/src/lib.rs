@@ -16,7 +16,7 @@ mod record;
 mod tree;
 
 pub use pages::{LogMark, Pages};
-pub use record::Record;
+pub use record::{Record, encode};
 pub use tree::{IndexCursor, TableCursor};
 
 /// A page is not what it should be: the file is damaged.

@@ -8,7 +8,7 @@ use crate::{Damaged, file::MainFile};
 
 const FRAME_HEADER: usize = 24;
 /// A longer log is left to SQLite, which has an index of it: here every frame is looked at.
-const FRAMES_MAX: u32 = 4_000;
+const FRAMES_MAX: u32 = 40_000;
 /// Where pages follow each other, this many bytes are read at once.
 const STRETCH_BYTES: usize = 64 * 1024;
 /// Pages are taken to follow each other if at most this many others lie between them.

@@ -82,6 +82,66 @@ impl Record {
     }
 }
 
+/// Appends the record that SQLite makes of these values.
+pub fn encode<'v>(values: impl Iterator<Item = ValueRef<'v>> + Clone, record: &mut Vec<u8>) {
+    let length = values.clone().map(|value| varint_length(serial_of(value))).sum::<usize>();
+    // The header begins with its own length.
+    let mut header = length + 1;
+    while varint_length(header as u64) + length > header {
+        header += 1;
+    }
+    push_varint(record, header as u64);
+    for value in values.clone() {
+        push_varint(record, serial_of(value));
+    }
+    for value in values {
+        match value {
+            ValueRef::Null => {}
+            ValueRef::Integer(number) => {
+                let bytes = serial_length(u32::try_from(serial_of(value)).unwrap_or(0));
+                record.extend_from_slice(&number.to_be_bytes()[8 - bytes.unwrap_or(0)..]);
+            }
+            ValueRef::Real(number) => record.extend_from_slice(&number.to_bits().to_be_bytes()),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => record.extend_from_slice(bytes),
+        }
+    }
+}
+
+fn serial_of(value: ValueRef<'_>) -> u64 {
+    match value {
+        ValueRef::Null => 0,
+        ValueRef::Integer(0) => 8,
+        ValueRef::Integer(1) => 9,
+        ValueRef::Integer(number) => {
+            // Bits besides the sign.
+            let bits = 64 - (number ^ (number >> 63)).leading_zeros();
+            match bits {
+                0..=7 => 1,
+                8..=15 => 2,
+                16..=23 => 3,
+                24..=31 => 4,
+                32..=47 => 5,
+                _ => 6,
+            }
+        }
+        ValueRef::Real(_) => 7,
+        ValueRef::Blob(bytes) => 12 + 2 * bytes.len() as u64,
+        ValueRef::Text(bytes) => 13 + 2 * bytes.len() as u64,
+    }
+}
+
+fn varint_length(number: u64) -> usize {
+    (1..9).find(|bytes| number >> (7 * bytes) == 0).unwrap_or(9)
+}
+
+/// Appends a number below 2^56.
+fn push_varint(record: &mut Vec<u8>, number: u64) {
+    for place in (0..varint_length(number)).rev() {
+        let seven = u8::try_from(number >> (7 * place) & 0x7f).expect("seven bits");
+        record.push(if place == 0 { seven } else { seven | 0x80 });
+    }
+}
+
 /// A big-endian signed number.
 #[inline]
 fn integer<const BYTES: usize>(content: &[u8]) -> Option<i64> {

@@ -420,6 +420,11 @@ impl<'p> IndexCursor<'p> {
         self.record.value(self.cursor.bytes(), 0).unwrap_or(ValueRef::Null)
     }
 
+    /// How the first column of the current entry stands to a number.
+    pub fn compare(&self, number: i64) -> Ordering {
+        compare(Some(self.key()), number)
+    }
+
     /// The rowid of the row that the current entry points to.
     ///
     /// # Errors

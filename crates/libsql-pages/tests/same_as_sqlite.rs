@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
 
-use libsql_pages::{IndexCursor, LogMark, Pages, Record, TableCursor};
+use libsql_pages::{IndexCursor, LogMark, Pages, Record, TableCursor, encode};
 use proptest::prelude::*;
 use rusqlite::{
     Connection,
@@ -22,6 +22,10 @@ fn owned(value: ValueRef<'_>) -> Value {
 
 fn current(cursor: &TableCursor<'_>, record: &mut Record) -> Row {
     record.parse(cursor.bytes()).unwrap();
+    let values = (0..record.len()).map(|at| record.value(cursor.bytes(), at).unwrap());
+    let mut again = Vec::new();
+    encode(values, &mut again);
+    assert_eq!(again, cursor.bytes(), "encoding is the inverse of parsing");
     let values = (1..record.len()).map(|at| owned(record.value(cursor.bytes(), at).unwrap()));
     (cursor.rowid(), values.collect())
 }
@@ -77,6 +81,10 @@ fn key() -> impl Strategy<Value = Value> {
     prop_oneof![
         8 => (-300_i64..300).prop_map(Value::Integer),
         1 => any::<i64>().prop_map(Value::Integer),
+        2 => (0..63_u32, any::<bool>(), -2_i64..2).prop_map(|(bits, negative, near)| {
+            let power: i64 = 1 << bits;
+            Value::Integer((if negative { -power } else { power }).saturating_add(near))
+        }),
         1 => (-400.0..400.0).prop_map(Value::Real),
         1 => Just(Value::Null),
         1 => "[a-z]{0,4}".prop_map(Value::Text),

@@ -165,7 +165,8 @@ fn checksums_tell_contents_apart_and_nothing_else() {
         assert!(!seen.contains(&sum), "{other}");
         seen.push(sum);
     }
-    assert_eq!(two.0.to_string().len(), 64);
+    assert_eq!(empty.0.to_string(), format!("0-{}", "0".repeat(32)));
+    assert_eq!(two.0.to_string().len(), 2 + 32);
     let folder = Folder::new();
     let db = read_write(&folder.file(CONTACTS));
     assert_eq!(db.checksum(Checked::Schedules).unwrap(), empty.1);
