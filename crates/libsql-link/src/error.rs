@@ -18,13 +18,16 @@ pub enum Error {
 
     /// The deadline passed before the answer was complete.
     #[error(
-        "no answer from {subject} to `{operation}` within {after:?}{}; try again, or allow more time",
-        applied(*maybe_applied)
+        "no answer from {subject} to `{operation}` within {after:?}; {}",
+        applied_or(*maybe_applied, "try again, or allow more time")
     )]
     TimedOut { subject: String, operation: &'static str, after: Duration, maybe_applied: bool },
 
     /// The connection broke, or a server in between gave up, after the request had been sent.
-    #[error("the connection to {subject} broke during `{operation}`: {reason}{}; try again", applied(*maybe_applied))]
+    #[error(
+        "the connection to {subject} broke during `{operation}`: {reason}; {}",
+        applied_or(*maybe_applied, "try again")
+    )]
     Lost { subject: String, operation: &'static str, reason: String, maybe_applied: bool },
 
     /// The caller cancelled the call.
@@ -112,7 +115,13 @@ pub enum ConstraintKind {
 }
 
 fn applied(maybe_applied: bool) -> &'static str {
-    if maybe_applied { " (what it asked for may have been done)" } else { "" }
+    if maybe_applied { " (what was asked for may have been done)" } else { "" }
+}
+
+/// Nobody is told to repeat what may have been done; whoever knows that it does no harm does not
+/// need to be told.
+fn applied_or(maybe_applied: bool, advice: &'static str) -> &'static str {
+    if maybe_applied { "what was asked for may have been done" } else { advice }
 }
 
 /// Primary result codes of SQLite, from its documentation.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Call, Error, code};
 use crate::options::Options;
-use crate::repeat::repeat;
+use crate::repeat::until_cancelled;
 use crate::transport::Deadline;
 use crate::value::{Rows, Statement, Value};
 
@@ -86,10 +86,10 @@ impl Local {
         let statements: Arc<[Statement]> = statements.into();
         // What is interrupted is rolled back: no failure leaves a change behind.
         let call = Call { subject: &self.subject, operation, changes: false };
-        repeat(&self.options, call, false, |deadline| {
-            self.attempt(Arc::clone(&statements), around, call, deadline)
-        })
-        .await
+        let deadline = Deadline::after(self.options.call_timeout);
+        // Nothing to repeat: SQLite itself waits for a lock.
+        let work = self.attempt(statements, around, call, deadline);
+        until_cancelled(&self.options, call, work).await
     }
 
     /// SQLite blocks: it runs on a thread of its own and is interrupted when the deadline passes or
@@ -264,9 +264,11 @@ fn all(
     deadline: Deadline,
 ) -> Result<Vec<Rows>, Error> {
     let failed = |error: rusqlite::Error| failed(&error, subject);
-    // Waiting for a lock cannot be interrupted, so it must not last longer than the call.
+    // Waiting for a lock cannot be interrupted. It ends early enough to say who is to blame: that it
+    // is busy, not that the time is over.
     let rest = deadline.at.saturating_duration_since(Instant::now());
-    connection.busy_timeout(rest.min(Duration::from_hours(1))).map_err(failed)?;
+    let patience = rest.saturating_sub((rest / 4).min(Duration::from_millis(500)));
+    connection.busy_timeout(patience.min(Duration::from_hours(1))).map_err(failed)?;
     // Restored when the batch is over; within a transaction it could not be changed.
     let _enforced = match around {
         Around::TransactionWithoutForeignKeys => {
