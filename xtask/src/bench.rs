@@ -222,12 +222,22 @@ fn write_table(
 
 /// Puts the tables between the marks of the document.
 fn replace_tables(document: &Path, tables: &str) -> Result<()> {
+    replace_between(document, BEGIN, END, tables)
+}
+
+/// Puts a text between two marks of a document.
+pub(crate) fn replace_between(
+    document: &Path,
+    begin_mark: &str,
+    end_mark: &str,
+    tables: &str,
+) -> Result<()> {
     let text = std::fs::read_to_string(document)
         .with_context(|| format!("cannot read {}", document.display()))?;
-    let (Some(begin), Some(end)) = (text.find(BEGIN), text.find(END)) else {
-        bail!("{} lacks the marks `{BEGIN}` and `{END}`", document.display());
+    let (Some(begin), Some(end)) = (text.find(begin_mark), text.find(end_mark)) else {
+        bail!("{} lacks the marks `{begin_mark}` and `{end_mark}`", document.display());
     };
-    let text = format!("{}{tables}\n{}", &text[..begin + BEGIN.len()], &text[end..]);
+    let text = format!("{}{tables}\n{}", &text[..begin + begin_mark.len()], &text[end..]);
     std::fs::write(document, text)?;
     eprintln!("rewritten: {}", document.display());
     Ok(())

@@ -7,6 +7,7 @@
 
 mod bench;
 mod bench_diff;
+mod bench_sync;
 mod documents;
 mod shell;
 mod steps;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     if let Some(("bench", sizes)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
         let outcome = match sizes.split_first() {
             Some((first, rest)) if first == "diff" => bench_diff::run(&workspace_root(), rest),
+            Some((first, [])) if first == "sync" => bench_sync::run(&workspace_root()),
             _ => bench::run(&workspace_root(), sizes),
         };
         return match outcome {
@@ -145,7 +147,7 @@ fn usage() -> String {
         "usage: cargo xtask ci | STEP… [--root FOLDER]\n".to_owned(),
         "  ci       the whole gate: every step below, in this order".to_owned(),
     ];
-    let write = "\n  docs --write   rewrite the generated documents that are stale\n  sqld           install the libSQL server for tests that start it\n  bench [CONTACTS…]   measure, and rewrite docs/performance.md\n  bench diff [ROWS]   the same for comparing databases"
+    let write = "\n  docs --write   rewrite the generated documents that are stale\n  sqld           install the libSQL server for tests that start it\n  bench [CONTACTS…]   measure, and rewrite docs/performance.md\n  bench diff [ROWS]   the same for comparing databases\n  bench sync          the same for pushing and pulling"
         .to_owned();
     lines.into_iter().chain(steps).chain([write]).collect::<Vec<_>>().join("\n")
 }

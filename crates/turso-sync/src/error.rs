@@ -147,6 +147,22 @@ pub enum Error {
         /// The address.
         target: String,
     },
+    /// The server's database was not empty, and now it is.
+    #[error(
+        "{url}: its database is empty, and was not before; if it was lost, restore it there, or \
+         remove the folder {} and run `turso-sync init` and `turso-sync push`; if it is meant to be \
+         empty, `turso-sync reset {}` empties the file, too",
+        folder.display(),
+        file.display()
+    )]
+    ServerEmpty {
+        /// The server's address.
+        url: String,
+        /// The working file.
+        file: PathBuf,
+        /// Its state folder.
+        folder: PathBuf,
+    },
     /// The answers of the server contradict each other. Local files are as they were.
     #[error("{url}: its answers do not hold together: {what}; nothing was changed here, try again")]
     Inconsistent {

@@ -58,6 +58,10 @@ impl Schema {
         })
     }
 
+    pub(crate) fn has_no_table(&self) -> bool {
+        self.entries.iter().all(|entry| entry.kind != "table" || entry.name.starts_with("sqlite_"))
+    }
+
     pub(crate) fn find(&self, kind: &str, name: &str) -> Option<&Entry> {
         self.entries
             .iter()

@@ -8,6 +8,7 @@ use super::push::settle;
 use super::{Remote, carry_application_id, compare, copy_database, open_working};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step, watch};
+use crate::push::schema::Schema;
 use crate::report::{CONFLICTS_LISTED_MAX, Changes, Conflict, PullEnd, PullReport};
 use crate::state::{Folder, State, now, remove_database};
 
@@ -73,6 +74,14 @@ fn bring_in(
     progress: &dyn Progress,
 ) -> Result<()> {
     let (base, incoming, file) = (folder.base(), folder.incoming(), folder.file());
+    // That everything was deleted is possible, that a server came up without its data more likely.
+    if Schema::of_file(&incoming)?.has_no_table() && !Schema::of_file(&base)?.has_no_table() {
+        return Err(Error::ServerEmpty {
+            url: state.url.clone(),
+            file: file.to_owned(),
+            folder: folder.path().to_owned(),
+        });
+    }
     carry_application_id(&base, &incoming)?;
     let theirs = compare(&base, &incoming, progress)?;
     if file.exists() {

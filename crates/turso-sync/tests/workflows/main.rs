@@ -5,4 +5,5 @@
 mod desk;
 mod exactness;
 mod faults;
+mod kills;
 mod steps;

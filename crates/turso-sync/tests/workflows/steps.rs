@@ -293,3 +293,19 @@ fn watching_syncs_both_ways_until_it_is_stopped() {
     desk.assert_server_is(&ours);
     assert_eq!(value::<i64>(&ours, "SELECT count(*) FROM plan WHERE id >= 100"), 2);
 }
+
+#[test]
+fn a_server_that_lost_its_data_takes_nothing_with_it() {
+    let desk = Desk::new();
+    desk.serve(PLAN);
+    let ours = desk.synced("ours.db");
+    let before = std::fs::read(&ours).unwrap();
+    desk.serve("DROP TABLE plan");
+    assert!(matches!(desk.pull(&ours), Err(Error::ServerEmpty { .. })));
+    assert_eq!(std::fs::read(&ours).unwrap(), before);
+    // What the error says: from the file back to the server.
+    std::fs::remove_dir_all(desk.path("ours.db.sync")).unwrap();
+    desk.init(&ours).unwrap();
+    assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed);
+    desk.assert_server_is(&ours);
+}
