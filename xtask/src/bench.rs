@@ -5,6 +5,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -16,9 +18,33 @@ const TOMORROW: &str = "2026-11-21";
 /// Five days before the enrollment date, so that all its messages fall into the plan at once.
 const BEFORE_AEP: &str = "2027-09-10";
 
+/// Where a run puts its backups unless told otherwise.
+const BACKUPS: &str = "backups";
+
 const DOCUMENT: &str = "docs/performance.md";
 const BEGIN: &str = "<!-- begin: cargo xtask bench -->";
 const END: &str = "<!-- end: cargo xtask bench -->";
+
+/// The columns that a run gives values to; the ids are SQLite's in both cases.
+const COLUMNS: &str = "contact_id, email_type, scheduled_send_date, scheduled_send_time, status, \
+    skip_reason, priority, campaign_instance_id, email_template, sms_template, scheduler_run_id, \
+    event_year, event_month, event_day, initial_schedule_id, shift_days, metadata, created_at, \
+    updated_at";
+
+/// A campaign with every contact as a target.
+const TARGETS: &str = "
+    INSERT INTO campaign_types (name, priority) VALUES ('notice', 5);
+    INSERT INTO campaign_instances (id, campaign_type, instance_name, email_template,
+      active_start_date, active_end_date)
+    VALUES (1, 'notice', 'first', 'notice', '2026-11-20', '2027-02-20');
+    INSERT INTO contact_campaigns (contact_id, campaign_instance_id, trigger_date)
+      SELECT id, 1, '2026-12-01' FROM contacts;";
+
+const CHANGED: &str =
+    "UPDATE contacts SET birth_date = date(birth_date, '+17 days') WHERE id % 100 = 0";
+
+/// How often the length of the log is looked at while a command runs.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What one process took.
 #[derive(Clone, Debug)]
@@ -26,15 +52,27 @@ struct Cost {
     wall_seconds: f64,
     cpu_seconds: f64,
     peak_mib: f64,
+    /// The longest that the database's log was.
+    wal_mib: f64,
+    stdout: String,
 }
 
 struct Scenario {
-    name: &'static str,
+    name: String,
     cost: Cost,
-    /// Rows written, or a remark.
     rows: String,
     database_mib: f64,
-    wal_mib: f64,
+    /// Seconds of each stage, as the run tells them.
+    stages: Option<serde_json::Value>,
+}
+
+/// What was measured for one size.
+struct Measured {
+    contacts: u64,
+    generated: Cost,
+    /// Plain insertion: what the others are divided by.
+    baseline: Scenario,
+    scenarios: Vec<Scenario>,
 }
 
 /// `cargo xtask bench [CONTACTS…]`: 100,000, 1,000,000 and 3,000,000 unless told otherwise.
@@ -60,12 +98,15 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         Bench { curfew: root.join("target/release/curfew"), folder: root.join("target/bench") };
     std::fs::create_dir_all(&bench.folder)?;
 
+    let measured = sizes.into_iter().map(|size| bench.measure(size));
+    let measured: Vec<Measured> = measured.collect::<Result<_>>()?;
     let mut text = String::new();
-    for size in sizes {
-        let (baseline, scenarios) = bench.measure(size)?;
-        write_table(&mut text, size, &baseline, &scenarios)?;
+    write_summary(&mut text, &measured)?;
+    for size in &measured {
+        write_tables(&mut text, size)?;
     }
-    replace_tables(&root.join(DOCUMENT), &text)
+    replace_tables(&root.join(DOCUMENT), &text)?;
+    std::fs::remove_dir_all(&bench.folder).context("cannot remove the benchmark's folder")
 }
 
 struct Bench {
@@ -74,37 +115,69 @@ struct Bench {
 }
 
 impl Bench {
-    fn measure(&self, contacts: u64) -> Result<(Scenario, Vec<Scenario>)> {
+    fn measure(&self, contacts: u64) -> Result<Measured> {
         let fresh = self.folder.join("contacts.db");
+        let planned = self.folder.join("planned.db");
         let db = self.folder.join("plan.db");
         let base = self.folder.join("baseline.db");
-        for file in [&fresh, &db, &base] {
+        for file in [&fresh, &planned, &db, &base] {
             remove_database(file)?;
         }
         eprintln!("\n==== {contacts} contacts");
         let mut generate = Command::new(&self.curfew);
         generate.args(["generate", "--seed", "1", "--contacts", &contacts.to_string(), "--out"]);
-        let made = self.time(generate.arg(&fresh))?;
-        eprintln!("generated in {:.1} s", made.wall_seconds);
-        std::fs::copy(&fresh, &db)?;
+        let generated = self.time(generate.arg(&fresh), &fresh)?;
+        eprintln!("generated in {:.1} s", generated.wall_seconds);
+        sql(&fresh, "PRAGMA journal_mode = wal")?;
 
-        let mut scenarios = vec![self.plan("cold", &db, TODAY)?];
-        let baseline = self.baseline(&db, &base)?;
-        remove_database(&base)?;
-        scenarios.push(self.plan("unchanged", &db, TODAY)?);
-        sql(
+        let mut scenarios = Vec::new();
+        let from = |file: &Path| {
+            remove_database(&db)?;
+            std::fs::copy(file, &db).context("cannot copy a database")
+        };
+        from(&fresh)?;
+        scenarios.push(self.plan("cold", &db, TODAY, &["--no-backup"])?);
+        let baseline = self.baseline(
+            "baseline: `sqlite3` inserts the rows of the cold run",
             &db,
-            "UPDATE contacts SET birth_date = date(birth_date, '+17 days') WHERE id % 100 = 0",
+            &base,
+            COLUMNS,
         )?;
-        scenarios.push(self.plan("1% of the contacts changed", &db, TODAY)?);
-        scenarios.push(self.plan("next day", &db, TOMORROW)?);
-        remove_database(&db)?;
+        scenarios.push(self.baseline(
+            "for comparison: `sqlite3` copies table and indexes as they are (`SELECT *`)",
+            &db,
+            &base,
+            "",
+        )?);
+        scenarios.push(self.plan("unchanged", &db, TODAY, &["--no-backup"])?);
+        std::fs::rename(&db, &planned)?;
 
-        std::fs::copy(&fresh, &db)?;
-        scenarios.push(self.plan("cold, five days before the aep date", &db, BEFORE_AEP)?);
-        remove_database(&db)?;
+        for backup in [false, true] {
+            let (more, note) = if backup {
+                (&[][..], ", with a backup before")
+            } else {
+                (&["--no-backup"][..], "")
+            };
+            from(&planned)?;
+            sql(&db, CHANGED)?;
+            let name = format!("1% of the contacts changed{note}");
+            scenarios.push(self.plan(&name, &db, TODAY, more)?);
+            from(&planned)?;
+            scenarios.push(self.plan(&format!("next day{note}"), &db, TOMORROW, more)?);
+            remove_backups(&self.folder)?;
+        }
 
-        std::fs::copy(&fresh, &db)?;
+        from(&planned)?;
+        remove_database(&planned)?;
+        sql(&db, TARGETS)?;
+        let name = "every contact a target of one more campaign";
+        scenarios.push(self.plan(name, &db, TODAY, &["--no-backup"])?);
+
+        from(&fresh)?;
+        let name = "cold, five days before the aep date";
+        scenarios.push(self.plan(name, &db, BEFORE_AEP, &["--no-backup"])?);
+
+        from(&fresh)?;
         let config = self.folder.join("blast.yaml");
         std::fs::write(
             &config,
@@ -112,67 +185,70 @@ impl Bench {
              campaign_instances:\n  - {campaign_type: blast, instance_name: first, \
              email_template: blast, active_start_date: 2026-11-20, active_end_date: 2027-02-20}\n",
         )?;
-        let before = ["--config", config.to_str().context("the folder's name is not UTF-8")?];
-        scenarios.push(self.plan_with("cold, initial blast to all", &db, TODAY, &before)?);
-        for file in [&fresh, &db, &base] {
+        let config = config.to_str().context("the folder's name is not UTF-8")?;
+        let more = ["--config", config, "--no-backup"];
+        scenarios.push(self.plan("cold, initial blast to all", &db, TODAY, &more)?);
+        for file in [&fresh, &db] {
             remove_database(file)?;
         }
-        Ok((baseline, scenarios))
+        Ok(Measured { contacts, generated, baseline, scenarios })
     }
 
-    fn plan(&self, name: &'static str, db: &Path, today: &str) -> Result<Scenario> {
-        self.plan_with(name, db, today, &[])
-    }
-
-    fn plan_with(
-        &self,
-        name: &'static str,
-        db: &Path,
-        today: &str,
-        more: &[&str],
-    ) -> Result<Scenario> {
+    fn plan(&self, name: &str, db: &Path, today: &str, more: &[&str]) -> Result<Scenario> {
         let mut command = Command::new(&self.curfew);
-        command.arg("run").arg("--db").arg(db).args(["--today", today]).args(more);
-        let cost = self.time(&mut command)?;
-        let rows = sql(
-            db,
-            "SELECT rows_inserted + rows_updated + rows_expired + rows_deleted FROM scheduler_checkpoints ORDER BY rowid DESC LIMIT 1",
-        )?;
-        let scenario = Scenario {
-            name,
-            cost,
-            rows: rows.trim().to_owned(),
-            database_mib: mib(db),
-            wal_mib: mib(&with_suffix(db, "-wal")),
-        };
-        eprintln!("{name}: {:.2} s, {:.0} MiB", scenario.cost.wall_seconds, scenario.cost.peak_mib);
-        Ok(scenario)
-    }
-
-    /// The shell inserts all rows of the plan into an empty database of the same schema.
-    fn baseline(&self, planned: &Path, into: &Path) -> Result<Scenario> {
-        let schema = sql(planned, ".schema email_schedules")?;
-        sql(into, &format!("PRAGMA page_size = 16384; PRAGMA journal_mode = wal;\n{schema}"))?;
-        let statement = format!(
-            "PRAGMA cache_size = -65536; ATTACH '{}' AS planned; \
-             INSERT INTO email_schedules SELECT * FROM planned.email_schedules;",
-            planned.display()
-        );
-        let mut command = Command::new("sqlite3");
-        let cost = self.time(command.arg(into).arg(statement))?;
-        let rows = sql(into, "SELECT count(*) FROM email_schedules")?;
-        eprintln!("baseline: {:.2} s", cost.wall_seconds);
+        command.arg("run").arg("--db").arg(db).args(["--json", "--today", today]).args(more);
+        let cost = self.time(&mut command, db)?;
+        let report: serde_json::Value =
+            serde_json::from_str(&cost.stdout).context("the run's report is not JSON")?;
+        let rows: u64 = ["inserted", "updated", "expired", "deleted"]
+            .iter()
+            .filter_map(|sort| report["rows"][sort].as_u64())
+            .sum();
+        eprintln!("{name}: {:.2} s, {:.0} MiB", cost.wall_seconds, cost.peak_mib);
         Ok(Scenario {
-            name: "baseline: `sqlite3` inserts the rows of the cold run",
+            name: name.to_owned(),
             cost,
-            rows: rows.trim().to_owned(),
-            database_mib: mib(into),
-            wal_mib: mib(&with_suffix(into, "-wal")),
+            rows: rows.to_string(),
+            database_mib: mib(db),
+            stages: Some(report["seconds"].clone()),
         })
     }
 
-    /// Runs a command under `time`, its output dropped.
-    fn time(&self, command: &mut Command) -> Result<Cost> {
+    /// The shell inserts all rows of the plan into an empty database of the same schema. Without
+    /// `columns` it copies the table and the indexes as they are, entry by entry.
+    fn baseline(&self, name: &str, planned: &Path, into: &Path, columns: &str) -> Result<Scenario> {
+        remove_database(into)?;
+        let schema = sql(planned, ".schema email_schedules")?;
+        let page_size = sql(planned, "PRAGMA page_size")?;
+        let page_size = page_size.trim();
+        sql(
+            into,
+            &format!("PRAGMA page_size = {page_size}; PRAGMA journal_mode = wal;\n{schema}"),
+        )?;
+        let (named, selected) = if columns.is_empty() {
+            (String::new(), "*")
+        } else {
+            (format!(" ({columns})"), columns)
+        };
+        let statement = format!(
+            "PRAGMA cache_size = -65536; ATTACH '{}' AS planned; \
+             INSERT INTO email_schedules{named} SELECT {selected} FROM planned.email_schedules;",
+            planned.display()
+        );
+        let mut command = Command::new("sqlite3");
+        let cost = self.time(command.arg(into).arg(statement), into)?;
+        let rows = sql(into, "SELECT count(*) FROM email_schedules")?;
+        eprintln!("{name}: {:.2} s", cost.wall_seconds);
+        let database_mib = mib(into);
+        remove_database(into)?;
+        let rows = rows.trim().to_owned();
+        Ok(Scenario { name: name.to_owned(), cost, rows, database_mib, stages: None })
+    }
+
+    /// Runs a command under `time` and watches the log of the database that it writes.
+    fn time(&self, command: &mut Command, db: &Path) -> Result<Cost> {
+        // What earlier steps have left to write must not be counted here.
+        shell::output(&mut Command::new("sync"))?;
         let figures = self.folder.join("time.txt");
         let mut timed = Command::new("/usr/bin/time");
         timed
@@ -181,14 +257,29 @@ impl Bench {
             .arg(command.get_program())
             .args(command.get_args())
             .stdin(Stdio::null());
-        shell::output(&mut timed)?;
+        let log = with_suffix(db, "-wal");
+        let ended = AtomicBool::new(false);
+        let (stdout, wal_mib) = std::thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                let mut longest = mib(&log);
+                while !ended.load(Ordering::Relaxed) {
+                    std::thread::sleep(LOOK_EVERY);
+                    longest = mib(&log).max(longest);
+                }
+                longest
+            });
+            let stdout = shell::output(&mut timed);
+            ended.store(true, Ordering::Relaxed);
+            (stdout, looking.join().unwrap_or(f64::NAN))
+        });
         let text = std::fs::read_to_string(&figures)?;
         let numbers: Vec<f64> =
             text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         let [wall_seconds, user, system, kib] = numbers[..] else {
             bail!("`time` printed {text:?}");
         };
-        Ok(Cost { wall_seconds, cpu_seconds: user + system, peak_mib: kib / 1024.0 })
+        let (cpu_seconds, peak_mib) = (user + system, kib / 1024.0);
+        Ok(Cost { wall_seconds, cpu_seconds, peak_mib, wal_mib, stdout: stdout? })
     }
 }
 
@@ -196,26 +287,64 @@ fn sql(db: &Path, sql: &str) -> Result<String> {
     shell::output(Command::new("sqlite3").stdin(Stdio::null()).arg("-batch").arg(db).arg(sql))
 }
 
-fn write_table(
-    out: &mut String,
-    contacts: u64,
-    baseline: &Scenario,
-    scenarios: &[Scenario],
-) -> Result<()> {
+/// Whether cost grows with the number of contacts and not faster: seconds per 100,000 contacts.
+fn write_summary(out: &mut String, measured: &[Measured]) -> Result<()> {
+    writeln!(out, "\n### Seconds for each 100,000 contacts\n")?;
+    write!(out, "| run |")?;
+    for size in measured {
+        write!(out, " {} contacts |", size.contacts)?;
+    }
+    writeln!(out, "\n| --- |{}", " ---: |".repeat(measured.len()))?;
+    let Some(first) = measured.first() else { return Ok(()) };
+    #[expect(clippy::cast_precision_loss, reason = "a number for people")]
+    let share =
+        |size: &Measured, cost: &Cost| cost.wall_seconds / (size.contacts as f64) * 100_000.0;
+    let mut line = |name: &str, cost: &dyn Fn(&Measured) -> Option<Cost>| -> Result<()> {
+        write!(out, "| {name} |")?;
+        for size in measured {
+            let cost = cost(size).context("a run is missing")?;
+            write!(out, " {:.2} |", share(size, &cost))?;
+        }
+        Ok(writeln!(out)?)
+    };
+    line("`curfew generate`", &|size| Some(size.generated.clone()))?;
+    line(&first.baseline.name, &|size| Some(size.baseline.cost.clone()))?;
+    for (at, scenario) in first.scenarios.iter().enumerate() {
+        line(&scenario.name, &|size| Some(size.scenarios.get(at)?.cost.clone()))?;
+    }
+    Ok(())
+}
+
+fn write_tables(out: &mut String, measured: &Measured) -> Result<()> {
+    let Measured { contacts, generated, baseline, scenarios } = measured;
     writeln!(out, "\n### {contacts} contacts\n")?;
+    writeln!(out, "`curfew generate` took {:.1} s.\n", generated.wall_seconds)?;
     writeln!(
         out,
-        "| run | rows written | wall, s | CPU, s | ratio to baseline | peak memory, MiB | database, MiB | WAL, MiB |"
+        "| run | rows written | wall, s | CPU, s | ratio to baseline | peak memory, MiB | database, MiB | WAL at its longest, MiB |"
     )?;
     writeln!(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
-    for scenario in std::iter::once(baseline).chain(scenarios) {
-        let Scenario { name, cost, rows, database_mib, wal_mib } = scenario;
+    for Scenario { name, cost, rows, database_mib, .. } in
+        std::iter::once(baseline).chain(scenarios)
+    {
         let ratio = cost.wall_seconds / baseline.cost.wall_seconds;
         writeln!(
             out,
-            "| {name} | {rows} | {:.2} | {:.2} | {ratio:.2} | {:.0} | {database_mib:.0} | {wal_mib:.0} |",
-            cost.wall_seconds, cost.cpu_seconds, cost.peak_mib
+            "| {name} | {rows} | {:.2} | {:.2} | {ratio:.2} | {:.0} | {database_mib:.0} | {:.0} |",
+            cost.wall_seconds, cost.cpu_seconds, cost.peak_mib, cost.wal_mib
         )?;
+    }
+    let stages = ["prepare", "backup", "read", "balance", "write", "total"];
+    writeln!(out, "\nSeconds of each stage, as `curfew run --json` tells them:\n")?;
+    writeln!(out, "| run | {} |", stages.join(" | "))?;
+    writeln!(out, "| --- |{}", " ---: |".repeat(stages.len()))?;
+    for Scenario { name, stages: seconds, .. } in scenarios {
+        let Some(seconds) = seconds else { continue };
+        write!(out, "| {name} |")?;
+        for stage in stages {
+            write!(out, " {:.2} |", seconds[stage].as_f64().unwrap_or(f64::NAN))?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }
@@ -258,6 +387,16 @@ fn remove_database(path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The backups of the runs: a folder beside the database.
+fn remove_backups(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder.join(BACKUPS)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("cannot remove the backups")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn mib(path: &Path) -> f64 {
