@@ -98,6 +98,24 @@ impl Sqld {
     /// Stops the server where it is: it keeps its connections and answers nothing.
     pub fn pause(&self) {
         self.signal("-STOP");
+        // The signal is only sent; threads that are running stop a little later.
+        let (_keep, pause) = mpsc::channel::<()>();
+        let until = Instant::now() + START_TIMEOUT;
+        while !self.stands_still() {
+            assert!(Instant::now() < until, "sqld does not stop");
+            let _ = pause.recv_timeout(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether no thread of the server runs, as far as the system tells.
+    fn stands_still(&self) -> bool {
+        let child = self.child.as_ref().expect("sqld does not run");
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id()));
+        tasks.into_iter().flatten().flatten().all(|task| {
+            // `PID (NAME) STATE …`; a thread may have ended meanwhile.
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     /// Lets a paused server go on.
