@@ -242,7 +242,13 @@ fn a_sync_with_a_silent_server_ends_at_its_deadline_and_the_next_one_works() {
 fn wherever_the_connection_breaks_during_a_sync_the_next_one_makes_it_whole() {
     use testkit::proxy::Direction;
     let setup = Setup::new();
-    let replica = setup.open(Options::new().retry(libsql_link::Retry::NEVER)).unwrap();
+    // A connection that breaks just when it is used again is to be expected here.
+    let retry = libsql_link::Retry {
+        attempts_max: 4,
+        first_delay: Duration::from_millis(1),
+        delay_max: Duration::from_millis(5),
+    };
+    let replica = setup.open(Options::new().retry(retry)).unwrap();
     let mut rows = 1;
     for cut in [500, 3000, 20_000] {
         let many: Vec<Statement> = (0..50)
