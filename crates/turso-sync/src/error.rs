@@ -81,7 +81,7 @@ pub enum Error {
     },
     /// The working file is gone.
     #[error(
-        "{}: the file is missing; `turso-sync reset {}` fetches it again",
+        "{}: the file is missing; `turso-sync pull {}` brings it back",
         file.display(),
         file.display()
     )]
