@@ -2,9 +2,9 @@
 //!
 //! Bytes pass through untouched until the test says otherwise; then they are delayed, cut off,
 //! swallowed, or answered with a lie. All orders count for connections that are open and for those
-//! to come, until [`Proxy::resume`].
+//! to come, until [`Proxy::resume`]. When an order returns it holds: what it breaks is broken.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -42,9 +42,20 @@ struct State {
     requests: u64,
     bytes_to_server: u64,
     bytes_to_client: u64,
-    /// One more for every order that ends all connections.
+    /// Those that are open.
+    pairs: Vec<Arc<Pair>>,
+    /// One more whenever all connections break, for those that are just being made.
     generation: u64,
     gone: bool,
+}
+
+impl State {
+    fn break_connections(&mut self) {
+        self.generation += 1;
+        for pair in self.pairs.drain(..) {
+            pair.close();
+        }
+    }
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -133,11 +144,14 @@ impl Proxy {
         self.order(|state| state.mode = Mode::Lie(answer));
     }
 
-    /// Passes everything through again. The delay stays. Connections that were held back break.
+    /// Passes everything through again. The delay stays. Connections with bytes that were held back
+    /// break; those that were idle go on, so that a client that keeps them meets no fault any more.
     pub fn resume(&self) {
         self.order(|state| {
-            if state.mode != Mode::Pass {
-                state.generation += 1;
+            for pair in &state.pairs {
+                if pair.server.is_none() || pair.holds_back() {
+                    pair.close();
+                }
             }
             state.mode = Mode::Pass;
             state.cut = None;
@@ -147,7 +161,7 @@ impl Proxy {
 
     /// Breaks all connections that are open now.
     pub fn break_connections(&self) {
-        self.order(|state| state.generation += 1);
+        self.order(State::break_connections);
     }
 
     /// Connections that clients have made so far.
@@ -179,7 +193,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.order(|state| {
             state.gone = true;
-            state.generation += 1;
+            state.break_connections();
         });
         // Wakes the thread that waits for connections.
         let _ = TcpStream::connect(self.address);
@@ -206,35 +220,37 @@ impl Shared {
             state.connections += 1;
             (state.mode.clone(), state.generation)
         };
-        let server = match mode {
-            Mode::Refuse => return,
-            Mode::Pass => TcpStream::connect(self.upstream).ok(),
-            Mode::Silent | Mode::Lie(_) => None,
-        };
+        if mode == Mode::Refuse {
+            return;
+        }
+        // In every other mode, too: it is needed when the proxy resumes.
+        let server = TcpStream::connect(self.upstream).ok();
         if mode == Mode::Pass && server.is_none() {
             return;
         }
-        let _ = client.set_nodelay(true);
-        let pair = Pair { client, server, generation, closed: AtomicBool::new(false) };
-        let pair = Arc::new(pair);
+        for stream in server.iter().chain([&client]) {
+            let _ = stream.set_nodelay(true);
+        }
+        let (closed, held) = (AtomicBool::new(false), AtomicBool::new(false));
+        let pair = Arc::new(Pair { client, server, closed, held });
+        {
+            let mut state = self.lock();
+            if state.generation != generation {
+                return;
+            }
+            state.pairs.push(Arc::clone(&pair));
+        }
         for direction in [Direction::ToServer, Direction::ToClient] {
             if let Some((from, to)) = pair.ways(direction) {
                 let (shared, pair) = (Arc::clone(self), Arc::clone(&pair));
                 std::thread::spawn(move || {
                     shared.pump(direction, from, to, &pair);
                     pair.close();
+                    shared.lock().pairs.retain(|one| !Arc::ptr_eq(one, &pair));
                     shared.changed.notify_all();
                 });
             }
         }
-        // Ends the connection when an order says so.
-        let mut state = self.lock();
-        while state.generation == generation && !pair.is_closed() {
-            let slice = Duration::from_millis(200);
-            state = self.changed.wait_timeout(state, slice).expect("a thread panicked").0;
-        }
-        drop(state);
-        pair.close();
     }
 
     /// Reads one way of a connection to its end. What passes is written by a thread of its own, when
@@ -252,9 +268,16 @@ impl Shared {
             std::thread::spawn(move || shared.write_delayed(&arriving, to, &pair))
         });
         let mut buffer = vec![0; 64 * 1024];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
+        let mut cuts = false;
+        loop {
+            let count = match from.read(&mut buffer) {
+                Ok(count @ 1..) => count,
+                // It is just being looked at whether bytes wait here.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                _ => break,
+            };
             let bytes = &buffer[..count];
-            let (fate, delay) = self.decide(direction, bytes, pair.generation);
+            let (fate, delay) = self.decide(direction, bytes, pair);
             let passing = match &fate {
                 Fate::Pass => count,
                 Fate::PassThenBreak(count) => *count,
@@ -266,7 +289,11 @@ impl Shared {
             }
             match fate {
                 Fate::Pass => {}
-                Fate::PassThenBreak(_) | Fate::Break => break,
+                Fate::PassThenBreak(_) => {
+                    cuts = true;
+                    break;
+                }
+                Fate::Break => break,
                 Fate::Answer(answer) => {
                     read_rest(&mut from, bytes);
                     let _ = from.write_all(&answer);
@@ -280,25 +307,27 @@ impl Shared {
             let _ = writer.join();
         }
         let mut state = self.lock();
-        if state.cut == Some((direction, 0)) {
+        // Unless it was taken back meanwhile.
+        if cuts && state.cut == Some((direction, 0)) {
             state.cut = None;
             state.mode = Mode::Refuse;
-            state.generation += 1;
+            state.break_connections();
             drop(state);
             self.changed.notify_all();
         }
     }
 
-    fn decide(&self, direction: Direction, bytes: &[u8], generation: u64) -> (Fate, Duration) {
+    fn decide(&self, direction: Direction, bytes: &[u8], pair: &Pair) -> (Fate, Duration) {
         let mut state = self.lock();
         let request = [&b"GET "[..], b"POST ", b"PUT "].iter().any(|one| bytes.starts_with(one));
         if direction == Direction::ToServer && request {
             state.requests += 1;
         }
-        while state.mode == Mode::Silent && state.generation == generation {
+        while state.mode == Mode::Silent && !pair.is_closed() {
+            pair.held.store(true, Ordering::Release);
             state = self.changed.wait(state).expect("a thread panicked");
         }
-        if state.generation != generation || state.mode == Mode::Refuse {
+        if pair.is_closed() || state.mode == Mode::Refuse {
             return (Fate::Break, Duration::ZERO);
         }
         if let (Mode::Lie(answer), Direction::ToServer) = (&state.mode, direction) {
@@ -338,14 +367,13 @@ impl Shared {
             let mut state = self.lock();
             loop {
                 let rest = at.saturating_duration_since(Instant::now());
-                if rest.is_zero() || state.generation != pair.generation {
+                if rest.is_zero() || pair.is_closed() {
                     break;
                 }
                 state = self.changed.wait_timeout(state, rest).expect("a thread panicked").0;
             }
-            let broken = state.generation != pair.generation;
             drop(state);
-            if broken || to.write_all(&bytes).is_err() {
+            if pair.is_closed() || to.write_all(&bytes).is_err() {
                 pair.close();
                 return;
             }
@@ -357,10 +385,11 @@ impl Shared {
 #[derive(Debug)]
 struct Pair {
     client: TcpStream,
-    /// `None` where nothing is passed on.
+    /// `None` where nobody listened and nothing was to be passed on.
     server: Option<TcpStream>,
-    generation: u64,
     closed: AtomicBool,
+    /// Whether bytes were read that a silent proxy did not pass on.
+    held: AtomicBool,
 }
 
 impl Pair {
@@ -369,12 +398,7 @@ impl Pair {
         let client = self.client.try_clone().ok()?;
         let server = self.server.as_ref().and_then(|server| server.try_clone().ok());
         match direction {
-            Direction::ToServer => {
-                if let Some(server) = &server {
-                    let _ = server.set_nodelay(true);
-                }
-                Some((client, server))
-            }
+            Direction::ToServer => Some((client, server)),
             Direction::ToClient => server.map(|server| (server, Some(client))),
         }
     }
@@ -385,6 +409,20 @@ impl Pair {
         if let Some(server) = &self.server {
             let _ = server.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Whether bytes have arrived that were not passed on, or not even read.
+    fn holds_back(&self) -> bool {
+        let waiting = |stream: &TcpStream| {
+            let _ = stream.set_nonblocking(true);
+            let peeked = stream.peek(&mut [0]);
+            let _ = stream.set_nonblocking(false);
+            // An end that waits is as good as bytes.
+            !matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+        };
+        self.held.load(Ordering::Acquire)
+            || waiting(&self.client)
+            || self.server.as_ref().is_some_and(waiting)
     }
 
     fn is_closed(&self) -> bool {
@@ -509,6 +547,34 @@ mod tests {
         proxy.resume();
         for client in [&mut old, &mut new] {
             assert_eq!(read_all(client), b"");
+        }
+    }
+
+    #[test]
+    fn what_was_idle_while_the_proxy_was_silent_goes_on() {
+        let proxy = Proxy::start(echo());
+        let mut before = connect(&proxy);
+        before.write_all(b"x").unwrap();
+        before.read_exact(&mut [0]).unwrap();
+        proxy.answer_nothing();
+        let mut meanwhile = connect(&proxy);
+        proxy.resume();
+        for client in [&mut before, &mut meanwhile] {
+            client.write_all(b"y").unwrap();
+            client.read_exact(&mut [0]).unwrap();
+        }
+    }
+
+    #[test]
+    fn when_an_order_to_break_returns_the_connection_is_broken() {
+        let proxy = Proxy::start(echo());
+        for _ in 0..100 {
+            let mut client = connect(&proxy);
+            client.write_all(b"x").unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            proxy.break_connections();
+            client.set_nonblocking(true).unwrap();
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
         }
     }
 
