@@ -8,7 +8,7 @@ use libsql_link::offline::{self, Direction, OfflineSynced};
 use libsql_link::{Error, Options, RemoteUrl, Retry, Token};
 use testkit::offline_server::{OfflineServer, open_unchecked};
 use testkit::proxy::{Direction as Way, Proxy};
-use testkit::sqld::{Sqld, free_port};
+use testkit::sqld::{Nobody, Sqld};
 
 struct Setup {
     server: OfflineServer,
@@ -35,7 +35,7 @@ impl Setup {
 }
 
 fn options() -> Options {
-    Options::new().retry(Retry::NEVER).call_timeout(Duration::from_secs(5))
+    Options::new().retry(Retry::NEVER).call_timeout(Duration::from_secs(30))
 }
 
 fn url(text: &str) -> RemoteUrl {
@@ -193,8 +193,8 @@ fn a_server_that_is_down_silent_or_cut_off_is_an_error_within_the_deadline() {
     setup.sync(Direction::Pull).unwrap();
     write(&path, "INSERT INTO t VALUES (hex(zeroblob(20000)))");
 
-    let nobody = url(&format!("http://127.0.0.1:{}", free_port()));
-    let error = offline::sync(&path, &nobody, &options(), Direction::Push).unwrap_err();
+    let nobody = Nobody::new();
+    let error = offline::sync(&path, &url(&nobody.url()), &options(), Direction::Push).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
 
     setup.proxy.answer_nothing();

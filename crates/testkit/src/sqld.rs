@@ -53,7 +53,7 @@ impl Sqld {
             child: None,
             log: Arc::default(),
         };
-        // Between choosing a port and the server's taking it, somebody else may take it.
+        // Between choosing a port and the server's taking it, another server may take it.
         for _ in 0..5 {
             sqld.port = free_port();
             if sqld.spawn() {
@@ -199,13 +199,30 @@ impl Sqld {
         ready
     }
 
+    /// Whether it is this very server that listens on the port.
+    fn listens(&self) -> bool {
+        let child = self.child.as_ref().expect("it was started");
+        // `0: 0100007F:PORT 00000000:0000 0A …`, the tenth field is the number of the socket.
+        let listening = format!(":{:04X} 00000000:0000 0A ", self.port);
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the system tells");
+        let socket = table.lines().find(|line| line.contains(&listening));
+        let Some(number) = socket.and_then(|line| line.split_whitespace().nth(9)) else {
+            return false;
+        };
+        let own = Path::new("/proc").join(child.id().to_string()).join("fd");
+        let socket = format!("socket:[{number}]");
+        let files = std::fs::read_dir(own).into_iter().flatten().flatten();
+        files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|to| to == *socket)
+    }
+
     /// Asks until the server answers, or has ended.
     fn answers(&mut self, until: Instant) -> bool {
         // A closed port answers at once: some pause between two attempts, on a lock that nobody
         // else holds.
         let (_keep, pause) = mpsc::channel::<()>();
         while Instant::now() < until {
-            if ask_health(self.address(), until).is_some() {
+            // Another server on this port answers as well.
+            if self.listens() && ask_health(self.address(), until).is_some() {
                 return true;
             }
             let child = self.child.as_mut().expect("it was started");
@@ -237,10 +254,34 @@ fn ask_health(address: SocketAddr, until: Instant) -> Option<()> {
     answer.starts_with("HTTP/1.1 200").then_some(())
 }
 
-/// A port that nobody listens on at this moment.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no free port");
-    listener.local_addr().expect("a listener has an address").port()
+/// A port that nobody listens on at this moment, below those that the system gives to whoever asks
+/// for any: so it stays free while a server is down.
+fn free_port() -> u16 {
+    for _ in 0..1000 {
+        let port = fastrand::u16(10_000..32_000);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port")
+}
+
+/// An address where nobody listens, and nobody will as long as this lives.
+#[derive(Debug)]
+pub struct Nobody(tokio::net::TcpSocket);
+
+impl Nobody {
+    #[expect(clippy::new_without_default, reason = "it takes a port")]
+    pub fn new() -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().expect("no socket");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("no free port");
+        Nobody(socket)
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().expect("it is bound"))
+    }
 }
 
 /// The server's program: `CURFEW_SQLD`, else the newest below `target/sqld`.

@@ -4,7 +4,7 @@
 use testkit::{
     jwt::{Access, Keys},
     proxy::Proxy,
-    sqld::{Settings, Sqld},
+    sqld::{Nobody, Settings, Sqld},
 };
 
 use crate::desk::Desk;
@@ -32,10 +32,9 @@ fn each(url: &str, token: &str, timeout: &str, check: impl Fn(&[&str])) {
 #[test]
 fn a_server_that_is_not_there_is_an_error_that_names_it() {
     let desk = Desk::new();
-    // A port that was free a moment ago.
-    let port = testkit::sqld::free_port();
-    let url = format!("http://127.0.0.1:{port}");
-    each(&url, SECRET, "300ms", |command| {
+    let nobody = Nobody::new();
+    let url = nobody.url();
+    each(&url, SECRET, "30s", |command| {
         desk.fails(3, command, &format!("cannot reach {url}"));
     });
 }

@@ -19,7 +19,7 @@ pub(crate) struct Desk {
 
 /// Short deadlines: a test that waits for one is a slow test.
 pub(crate) fn options() -> Options {
-    Options::new().call_timeout(Duration::from_secs(20)).connect_timeout(Duration::from_secs(5))
+    Options::new().call_timeout(Duration::from_secs(30)).connect_timeout(Duration::from_secs(30))
 }
 
 pub(crate) fn remote(url: &str) -> Remote {
