@@ -246,20 +246,25 @@ impl Catalog {
 
     /// The kind that a row of this `email_type` (in lower case) and instance belongs to.
     pub fn find(&self, text: &str, instance_id: Option<i64>) -> Option<KindId> {
+        self.find_bytes(text.as_bytes(), instance_id)
+    }
+
+    /// Like [`Catalog::find`]; bytes that are no UTF-8 are of no kind.
+    pub(crate) fn find_bytes(&self, text: &[u8], instance_id: Option<i64>) -> Option<KindId> {
         let class = match text {
-            "birthday" => KindClass::Birthday,
-            "effective_date" => KindClass::EffectiveDate,
-            "aep" => KindClass::Aep,
-            "post_window" => KindClass::PostWindow,
-            _ if text.starts_with(FOLLOWUP_PREFIX) => {
-                KindClass::FollowUp(FollowUpKind::ALL.into_iter().find(|kind| kind.text() == text)?)
-            }
-            _ if text.starts_with(CAMPAIGN_PREFIX) => {
+            b"birthday" => KindClass::Birthday,
+            b"effective_date" => KindClass::EffectiveDate,
+            b"aep" => KindClass::Aep,
+            b"post_window" => KindClass::PostWindow,
+            _ if text.starts_with(FOLLOWUP_PREFIX.as_bytes()) => KindClass::FollowUp(
+                FollowUpKind::ALL.into_iter().find(|kind| kind.text().as_bytes() == text)?,
+            ),
+            _ if text.starts_with(CAMPAIGN_PREFIX.as_bytes()) => {
                 KindClass::Campaign(self.campaign_index(instance_id?)?)
             }
             _ => return None,
         };
         let id = self.id_of(class);
-        (*self.kind(id).text == *text).then_some(id)
+        (self.kind(id).text.as_bytes() == text).then_some(id)
     }
 }

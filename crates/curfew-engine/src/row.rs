@@ -11,7 +11,7 @@ use crate::{CAMPAIGN_PREFIX, Catalog, Day, FOLLOWUP_PREFIX, KindId, PlanConfig, 
 #[allow(missing_docs, reason = "the names are the columns")]
 pub struct RawRow<'a> {
     pub id: i64,
-    pub email_type: Option<&'a str>,
+    pub email_type: Option<&'a [u8]>,
     pub scheduled_send_date: Option<&'a [u8]>,
     pub scheduled_send_time: Option<&'a [u8]>,
     pub status: Option<&'a [u8]>,
@@ -268,13 +268,15 @@ impl<'c> RowReader<'c> {
     /// Reads a row.
     pub fn read(&self, raw: &RawRow<'_>) -> ExistingRow {
         let stored = raw.email_type.unwrap_or_default();
-        let lower: Cow<'_, str> = if stored.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            stored.to_ascii_lowercase().into()
-        } else {
-            stored.into()
-        };
-        let is_follow_up = lower.starts_with(FOLLOWUP_PREFIX);
-        let kind = self.catalog.find(&lower, raw.campaign_instance_id);
+        let mut lower = Cow::Borrowed(stored);
+        if stored.iter().any(u8::is_ascii_uppercase) {
+            lower = stored.to_ascii_lowercase().into();
+        }
+        let kind = self.catalog.find_bytes(&lower, raw.campaign_instance_id);
+        if kind.is_none() && str::from_utf8(&lower).is_err() {
+            lower = Cow::Borrowed(b"");
+        }
+        let is_follow_up = lower.starts_with(FOLLOWUP_PREFIX.as_bytes());
         let status = Status::of_bytes(raw.status);
         let date_text = raw.scheduled_send_date.unwrap_or_default();
         let date = Day::parse_bytes(date_text).ok();
@@ -301,7 +303,7 @@ impl<'c> RowReader<'c> {
         };
         ExistingRow {
             id: raw.id,
-            is_campaign: lower.starts_with(CAMPAIGN_PREFIX),
+            is_campaign: lower.starts_with(CAMPAIGN_PREFIX.as_bytes()),
             is_follow_up,
             status,
             date,
@@ -325,7 +327,10 @@ impl<'c> RowReader<'c> {
                     entry.email_template.as_deref().map(str::as_bytes) == raw.email_template
                 }),
             sms,
-            kind: kind.map_or_else(|| StoredKind::Other(lower.into()), StoredKind::Known),
+            kind: kind.map_or_else(
+                || StoredKind::Other(str::from_utf8(&lower).unwrap_or_default().into()),
+                StoredKind::Known,
+            ),
         }
     }
 }

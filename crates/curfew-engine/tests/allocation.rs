@@ -76,7 +76,7 @@ fn rows(planner: &Planner<'_>) -> Vec<ExistingRow> {
         .map(|(id, (kind, date, status, [year, month, day]))| {
             reader.read(&RawRow {
                 id,
-                email_type: Some(kind),
+                email_type: Some(kind.as_bytes()),
                 scheduled_send_date: Some(date.as_bytes()),
                 scheduled_send_time: Some(b"08:30:00"),
                 status: Some(status.as_bytes()),

@@ -514,10 +514,10 @@ fn read_contact(id: i64, row: Row<'_>) -> SqlResult<RawContact<'_>> {
 const INITIAL_KEY: &str = "initial_comm_log_id";
 
 fn read_row(row: Row<'_>, reader: &RowReader<'_>) -> SqlResult<ExistingRow> {
-    let email_type = row.text(2)?;
+    let email_type = row.bytes(2)?;
     let is_follow_up = email_type.is_some_and(|kind| {
         kind.get(..FOLLOWUP_PREFIX.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(FOLLOWUP_PREFIX))
+            .is_some_and(|start| start.eq_ignore_ascii_case(FOLLOWUP_PREFIX.as_bytes()))
     });
     // Whatever its kind, a committed row that names an initial row handles its follow-up.
     let named = row.text(16)?;

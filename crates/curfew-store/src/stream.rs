@@ -126,29 +126,40 @@ impl<'r> Row<'r> {
     /// The text in this column as bytes, UTF-8 or not; `None` for a value of another type.
     #[inline]
     pub(crate) fn bytes(self, at: usize) -> SqlResult<Option<&'r [u8]>> {
-        Ok(match self.value(at)? {
-            ValueRef::Text(bytes) => Some(bytes),
-            _ => None,
-        })
+        match self {
+            Self::Statement(row) => Ok(text_of(row.get_ref(at)?)),
+            Self::Pages(row) => Ok(row.text(at)),
+        }
     }
 
     /// The text in this column; `None` for a value of another type, and for a text that is not
     /// UTF-8.
     #[inline]
     pub(crate) fn text(self, at: usize) -> SqlResult<Option<&'r str>> {
-        Ok(match self.value(at)? {
-            ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok(),
-            _ => None,
-        })
+        Ok(self.bytes(at)?.and_then(|bytes| std::str::from_utf8(bytes).ok()))
     }
 
     /// The whole number in this column; `None` for a value of another type.
     #[inline]
     pub(crate) fn integer(self, at: usize) -> SqlResult<Option<i64>> {
-        Ok(match self.value(at)? {
-            ValueRef::Integer(number) => Some(number),
-            _ => None,
-        })
+        match self {
+            Self::Statement(row) => Ok(integer_of(row.get_ref(at)?)),
+            Self::Pages(row) => Ok(row.integer(at)),
+        }
+    }
+}
+
+fn text_of(value: ValueRef<'_>) -> Option<&[u8]> {
+    match value {
+        ValueRef::Text(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn integer_of(value: ValueRef<'_>) -> Option<i64> {
+    match value {
+        ValueRef::Integer(number) => Some(number),
+        _ => None,
     }
 }
 
@@ -350,6 +361,31 @@ impl<'r> PageRow<'r> {
             }
             Place::Rowid => ValueRef::Integer(self.rowid),
             Place::Nowhere => ValueRef::Null,
+        }
+    }
+
+    /// The place in the record, if the record has the column.
+    #[inline]
+    fn stored(self, at: usize) -> Option<usize> {
+        match &self.columns[at] {
+            Place::Stored(place, _) if *place < self.record.len() => Some(*place),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn text(self, at: usize) -> Option<&'r [u8]> {
+        match self.stored(at) {
+            Some(place) => self.record.text(self.bytes, place),
+            None => text_of(self.value(at)),
+        }
+    }
+
+    #[inline]
+    fn integer(self, at: usize) -> Option<i64> {
+        match self.stored(at) {
+            Some(place) => self.record.integer(self.bytes, place),
+            None => integer_of(self.value(at)),
         }
     }
 }

@@ -16,7 +16,29 @@ impl Record {
     ///
     /// # Errors
     /// [`Damaged`] if it is none.
+    #[inline]
     pub fn parse(&mut self, bytes: &[u8]) -> Result<(), Damaged> {
+        self.fields.clear();
+        // Nearly all types take one byte, and so does the length of the header, which begins it.
+        if let Some(&[first]) = bytes.first_chunk()
+            && let Some(serials) = bytes.get(1..first.into())
+            && first < 0x80
+            && bytes.len() < LONG as usize
+        {
+            let mut content = u32::from(first);
+            self.fields.extend(serials.iter().map(|serial| {
+                let place = content;
+                content += SHORT_LENGTHS[usize::from(*serial)];
+                (u32::from(*serial), place)
+            }));
+            if content as usize <= bytes.len() {
+                return Ok(());
+            }
+        }
+        self.parse_long(bytes)
+    }
+
+    fn parse_long(&mut self, bytes: &[u8]) -> Result<(), Damaged> {
         self.fields.clear();
         let broken = Damaged("a record is cut off");
         let (header, mut at) = varint(bytes, 0).ok_or(broken)?;
@@ -26,15 +48,9 @@ impl Record {
             return Err(broken);
         }
         while at < header {
-            let byte = bytes[at];
-            let serial = if byte < 0x80 {
-                at += 1;
-                u32::from(byte)
-            } else {
-                let (serial, used) = varint(bytes, at).ok_or(broken)?;
-                at += used;
-                u32::try_from(serial).map_err(|_| broken)?
-            };
+            let (serial, used) = varint(bytes, at).ok_or(broken)?;
+            at += used;
+            let serial = u32::try_from(serial).map_err(|_| broken)?;
             // A record has at most 2^31 bytes.
             let place = u32::try_from(content).map_err(|_| broken)?;
             content += serial_length(serial).ok_or(Damaged("a record has an unknown type"))?;
@@ -54,6 +70,33 @@ impl Record {
         self.fields.is_empty()
     }
 
+    /// The whole number in this place; `None` if the value is of another type. The record has the
+    /// place, and `bytes` is what was parsed.
+    #[inline]
+    pub fn integer(&self, bytes: &[u8], place: usize) -> Option<i64> {
+        let (serial, at) = *self.fields.get(place)?;
+        match serial {
+            8 => Some(0),
+            9 => Some(1),
+            1 => integer::<1>(bytes.get(at as usize..)?),
+            2 => integer::<2>(bytes.get(at as usize..)?),
+            3..=6 => integer_of(serial, bytes.get(at as usize..)?),
+            _ => None,
+        }
+    }
+
+    /// The text in this place, UTF-8 or not; `None` if the value is of another type. The record has
+    /// the place, and `bytes` is what was parsed.
+    #[inline]
+    pub fn text<'r>(&self, bytes: &'r [u8], place: usize) -> Option<&'r [u8]> {
+        let (serial, at) = *self.fields.get(place)?;
+        if serial < 13 || serial % 2 == 0 {
+            return None;
+        }
+        let at = at as usize;
+        bytes.get(at..at + (serial as usize - 13) / 2)
+    }
+
     /// The value in this place; `None` if the record ends before. `bytes` is what was parsed.
     #[inline]
     pub fn value<'r>(&self, bytes: &'r [u8], place: usize) -> Option<ValueRef<'r>> {
@@ -63,12 +106,7 @@ impl Record {
             0 => ValueRef::Null,
             8 => ValueRef::Integer(0),
             9 => ValueRef::Integer(1),
-            1 => ValueRef::Integer(integer::<1>(content)?),
-            2 => ValueRef::Integer(integer::<2>(content)?),
-            3 => ValueRef::Integer(integer::<3>(content)?),
-            4 => ValueRef::Integer(integer::<4>(content)?),
-            5 => ValueRef::Integer(integer::<6>(content)?),
-            6 => ValueRef::Integer(integer::<8>(content)?),
+            1..=6 => ValueRef::Integer(integer_of(serial, content)?),
             7 => {
                 let real = f64::from_bits(integer::<8>(content)?.cast_unsigned());
                 // SQLite has no NaN.
@@ -151,14 +189,48 @@ fn integer<const BYTES: usize>(content: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(wide))
 }
 
+/// The number of one of the serial types 1 to 6.
+fn integer_of(serial: u32, content: &[u8]) -> Option<i64> {
+    match serial {
+        1 => integer::<1>(content),
+        2 => integer::<2>(content),
+        3 => integer::<3>(content),
+        4 => integer::<4>(content),
+        5 => integer::<6>(content),
+        6 => integer::<8>(content),
+        _ => None,
+    }
+}
+
+/// Longer than any record that is found by [`SHORT_LENGTHS`]; and as often as a header of 127 bytes
+/// can have it, it fits into 32 bits.
+const LONG: u32 = 1 << 24;
+
+/// How many bytes values take whose serial type is one byte; [`LONG`] if there is no such type, or it
+/// has more bytes.
+const SHORT_LENGTHS: [u32; 256] = {
+    let mut lengths = [LONG; 256];
+    let mut serial = 0;
+    while serial < 0x80 {
+        if let Some(length) = serial_length(serial) {
+            #[expect(clippy::cast_possible_truncation, reason = "at most 57")]
+            let length = length as u32;
+            lengths[serial as usize] = length;
+        }
+        serial += 1;
+    }
+    lengths
+};
+
 /// How many bytes a value of this serial type takes; `None` for the two that files never hold.
-#[inline]
-fn serial_length(serial: u32) -> Option<usize> {
-    const LENGTHS: [u8; 12] = [0, 1, 2, 3, 4, 6, 8, 8, 0, 0, u8::MAX, u8::MAX];
-    match LENGTHS.get(serial as usize) {
-        None => Some((serial as usize - 12) / 2),
-        Some(&u8::MAX) => None,
-        Some(length) => Some(usize::from(*length)),
+const fn serial_length(serial: u32) -> Option<usize> {
+    match serial {
+        0 | 8 | 9 => Some(0),
+        1..=4 => Some(serial as usize),
+        5 => Some(6),
+        6 | 7 => Some(8),
+        10 | 11 => None,
+        _ => Some((serial as usize - 12) / 2),
     }
 }
 
@@ -181,4 +253,57 @@ pub(crate) fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(values: &[ValueRef<'_>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(values.iter().copied(), &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn short_and_long_records_give_back_their_values() {
+        let (long, texts) = ("x".repeat(60), ["", "a", "é"]);
+        let numbers = [0, 1, -1, 127, 128, -129, 40_000, 1 << 23, 1 << 31, 1 << 47, i64::MIN];
+        let mut values = vec![ValueRef::Null, ValueRef::Real(1.5), ValueRef::Blob(b"\xff")];
+        values.extend(numbers.map(ValueRef::Integer));
+        values.extend(texts.map(|text| ValueRef::Text(text.as_bytes())));
+        let short = values.clone();
+        values.push(ValueRef::Text(long.as_bytes()));
+        let many = vec![ValueRef::Integer(300); 200];
+        let mut record = Record::default();
+        for values in [short, values, many, Vec::new()] {
+            let bytes = encoded(&values);
+            record.parse(&bytes).unwrap();
+            assert_eq!(record.len(), values.len());
+            for (place, value) in values.iter().enumerate() {
+                assert_eq!(record.value(&bytes, place), Some(*value));
+                assert_eq!(record.integer(&bytes, place), value.as_i64().ok());
+                assert_eq!(
+                    record.text(&bytes, place),
+                    value.as_bytes().ok().filter(|_| { matches!(value, ValueRef::Text(_)) })
+                );
+            }
+            assert_eq!(record.value(&bytes, values.len()), None);
+            assert_eq!(record.integer(&bytes, values.len()), None);
+            assert_eq!(record.text(&bytes, values.len()), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_reported() {
+        let whole = encoded(&[ValueRef::Integer(300), ValueRef::Text(b"text")]);
+        let mut record = Record::default();
+        for length in 0..whole.len() {
+            assert!(record.parse(&whole[..length]).is_err(), "{length} bytes");
+        }
+        for unknown in [10, 11] {
+            let error = record.parse(&[3, unknown, 1, 0]).unwrap_err();
+            assert_eq!(error, Damaged("a record has an unknown type"));
+        }
+    }
 }

@@ -130,7 +130,7 @@ impl ScheduleRow {
         });
         reader.read(&RawRow {
             id,
-            email_type: Some(&self.email_type),
+            email_type: Some(self.email_type.as_bytes()),
             scheduled_send_date: Some(self.date.as_bytes()),
             scheduled_send_time: Some(self.time.as_bytes()),
             status: Some(self.status.as_bytes()),
