@@ -2,12 +2,12 @@
 
 use std::{fmt, ops::AddAssign};
 
-use libsql_pages::{LogMark, Pages, Record, TableCursor, encode};
+use libsql_pages::{LogMark, Record, TableCursor, encode};
 use rusqlite::types::ValueRef;
 use twox_hash::XxHash3_128;
 
 use crate::{
-    Database, StoreError,
+    Database, StoreError, pages,
     schema::{Affinity, Table, quote},
     stream::{Place, place, root},
 };
@@ -136,7 +136,7 @@ impl Database {
             && snapshot.is_some()
             && let Some(columns) = Columns::of(db, &table)
             && let Some(root) = root(db, "table", &table.name)?
-            && let Some(pages) = Pages::open(db, mark)
+            && let Some(pages) = pages::open(db, mark)
         {
             let (mut cursor, mut record) = (TableCursor::new(&pages, root), Record::default());
             let mut sum = Checksum::default();

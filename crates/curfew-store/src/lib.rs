@@ -20,6 +20,7 @@ mod json;
 mod lock;
 mod log;
 mod migrate;
+mod pages;
 mod retry;
 mod runs;
 mod scan;

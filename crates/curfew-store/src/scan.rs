@@ -159,7 +159,7 @@ impl Scanner<'_> {
             let mark = LogMark::of(db.connection());
             snapshot = Some(db.snapshot()?);
             if schema_version(db.connection()).map_err(fail)? == self.queries.schema_version {
-                pages = Pages::open(db.connection(), mark);
+                pages = crate::pages::open(db.connection(), mark);
             }
         }
         let queries = std::mem::take(&mut self.queries);

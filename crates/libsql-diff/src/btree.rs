@@ -1,17 +1,16 @@
-//! Rows read from b-tree pages directly, for tables of one definition in two files.
+//! Rows read from b-tree pages directly, for tables of one definition in two files. The pages and
+//! what is in a cell are read by `libsql-pages`; here is what passes over what is the same.
 //!
 //! A leaf page that is the same in both files, byte for byte, holds the same rows, and is passed
 //! in one comparison; so are single rows whose records are the same. That an interior page is the
 //! same proves nothing, as a leaf changes without its parent. Nor does a leaf with rows that
 //! continue on overflow pages: those are compared row by row, with all their pages.
 
-use std::ops::Range;
-
+use libsql_pages::{Damaged, Pages, Payload, Record, Stretch, TreeOf, varint};
 use rusqlite::Connection;
 
 use crate::error::{Error, Result};
 use crate::operation::{ColumnSource, TableChange};
-use crate::pages::Pages;
 use crate::plan::{lookup_by_rowid_sql, lookup_sql};
 use crate::rows::{Row, Rows};
 use crate::schema::{Generated, Schema, Table};
@@ -74,8 +73,12 @@ struct Level {
 /// A cursor over the rows of one table.
 pub(crate) struct TreeRows<'c> {
     pages: &'c Pages<'c>,
+    tree: TreeOf<'c>,
     table: &'c str,
     is_index: bool,
+    stretch: Stretch,
+    /// Overflow pages and the tree's own lie in different places.
+    overflow_stretch: Stretch,
     /// Where to begin; None once begun.
     root: Option<u32>,
     levels: Vec<Level>,
@@ -87,29 +90,28 @@ pub(crate) struct TreeRows<'c> {
     in_leaf: bool,
 
     rowid: i64,
-    /// The current row's record as far as it is on its page.
-    local: Range<usize>,
-    length: usize,
-    overflow: u32,
+    /// Where the current row's record is.
+    payload: Payload,
 
     layout: &'c RecordLayout,
     /// The whole record, if it continues on overflow pages.
     whole: Vec<u8>,
     loaded: bool,
+    record: Record,
     fields: Vec<Field>,
     texts: Vec<u8>,
     /// Finds the values of a row written before its table got all of its columns.
     short: Stmt<'c>,
     short_row: Option<Vec<Value>>,
-    bytes: u64,
+    bytes_read: u64,
 }
 
 /// A column's value in the current row.
 #[derive(Clone, Copy)]
 enum Field {
     Rowid,
-    /// A serial type and where its content is in the record.
-    Stored(u64, usize, usize),
+    /// Its place in the record.
+    Stored(usize),
     /// Where a converted text is.
     Text(usize, usize),
     /// The record ends before.
@@ -134,8 +136,11 @@ impl<'c> TreeRows<'c> {
         let doing = format!("reading table {}", table.name);
         Ok(Self {
             pages,
+            tree: TreeOf::new(pages, table.without_rowid),
             table: &table.name,
             is_index: table.without_rowid,
+            stretch: Stretch::default(),
+            overflow_stretch: Stretch::default(),
             root: Some(table.root_page),
             levels: Vec::new(),
             leaf: Vec::new(),
@@ -143,17 +148,16 @@ impl<'c> TreeRows<'c> {
             next_cell: 0,
             in_leaf: false,
             rowid: 0,
-            local: 0..0,
-            length: 0,
-            overflow: 0,
+            payload: Payload::default(),
             layout,
             whole: Vec::new(),
             loaded: false,
+            record: Record::default(),
             fields: Vec::new(),
             texts: Vec::new(),
             short: Stmt::prepare(conn, schema.encoding, &sql, doing)?,
             short_row: None,
-            bytes: 0,
+            bytes_read: 0,
         })
     }
 
@@ -161,16 +165,12 @@ impl<'c> TreeRows<'c> {
         Error::damaged(self.table, what)
     }
 
-    fn read_page(&self, number: u32, page: &mut Vec<u8>) -> Result<()> {
-        if self.pages.read(number, page) { Ok(()) } else { Err(self.damaged("a page is missing")) }
-    }
-
     /// Goes down from page `number` to the first leaf below it.
     fn descend(&mut self, mut number: u32) -> Result<()> {
         loop {
             // The buffers go round: leaf, level, leaf.
             let mut page = std::mem::take(&mut self.leaf);
-            self.read_page(number, &mut page)?;
+            self.pages.read(number, &mut page, &mut self.stretch).map_err(in_table(self.table))?;
             let cells = usize::from(u16::from_be_bytes([page[3], page[4]]));
             let (leaf, interior) = if self.is_index {
                 (LEAF_INDEX, INTERIOR_INDEX)
@@ -178,7 +178,7 @@ impl<'c> TreeRows<'c> {
                 (LEAF_TABLE, INTERIOR_TABLE)
             };
             if page[0] == leaf {
-                self.bytes += page.len() as u64;
+                self.bytes_read += page.len() as u64;
                 self.leaf = page;
                 self.leaf_cells = cells;
                 self.next_cell = 0;
@@ -211,18 +211,6 @@ impl<'c> TreeRows<'c> {
         }
     }
 
-    /// How much of a record of `length` bytes is on its page.
-    fn local_length(&self, length: usize) -> usize {
-        let usable = self.pages.layout.usable();
-        let maximum = if self.is_index { (usable - 12) * 64 / 255 - 23 } else { usable - 35 };
-        if length <= maximum {
-            return length;
-        }
-        let minimum = (usable - 12) * 32 / 255 - 23;
-        let fitting = minimum + (length - minimum) % (usable - 4);
-        if fitting <= maximum { fitting } else { minimum }
-    }
-
     /// Stands on the record whose cell content begins at `at` of `page`.
     fn read_cell(&mut self, in_leaf: bool, at: usize) -> Result<()> {
         let page = if in_leaf {
@@ -233,34 +221,8 @@ impl<'c> TreeRows<'c> {
                 None => return Err(self.damaged("a tree without a root")),
             }
         };
-        let broken = || Error::damaged(self.table, "a cell is cut off");
-        let (length, used) = varint(page, at).ok_or_else(broken)?;
-        let mut start = at + used;
-        let mut rowid = 0;
-        if !self.is_index {
-            let (number, used) = varint(page, start).ok_or_else(broken)?;
-            rowid = number.cast_signed();
-            start += used;
-        }
-        let length = usize::try_from(length)
-            .ok()
-            .filter(|length| i32::try_from(*length).is_ok())
-            .ok_or_else(broken)?;
-        let local = self.local_length(length);
-        let end = start + local;
-        let mut overflow = 0;
-        if local < length {
-            let bytes = page.get(end..end + 4).ok_or_else(broken)?;
-            overflow = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
-        if end > page.len() {
-            return Err(broken());
-        }
-        self.rowid = rowid;
+        (self.payload, self.rowid) = self.tree.payload(page, at).map_err(in_table(self.table))?;
         self.in_leaf = in_leaf;
-        self.local = start..end;
-        self.length = length;
-        self.overflow = overflow;
         self.loaded = false;
         Ok(())
     }
@@ -271,26 +233,27 @@ impl<'c> TreeRows<'c> {
         } else {
             self.levels.last().map_or(&self.leaf, |level| &level.page)
         };
-        page.get(self.local.clone()).unwrap_or_default()
+        page.get(self.payload.start..self.payload.end).unwrap_or_default()
     }
 
-    fn record(&self) -> &[u8] {
-        if self.overflow == 0 { self.local() } else { &self.whole }
+    fn bytes(&self) -> &[u8] {
+        if self.payload.overflow == 0 { self.local() } else { &self.whole }
     }
 
     /// The rest of the current record, page by page.
-    fn overflow_chain(&self) -> Overflow<'_> {
+    fn overflow_chain(&mut self) -> Overflow<'_> {
         Overflow {
             pages: self.pages,
+            stretch: &mut self.overflow_stretch,
             table: self.table,
-            next: self.overflow,
-            left: self.length - self.local.len(),
+            next: self.payload.overflow,
+            left: self.payload.length - (self.payload.end - self.payload.start),
             page: Vec::new(),
         }
     }
 
     fn gather(&mut self) -> Result<()> {
-        if self.overflow == 0 {
+        if self.payload.overflow == 0 {
             return Ok(());
         }
         let mut whole = std::mem::take(&mut self.whole);
@@ -300,7 +263,7 @@ impl<'c> TreeRows<'c> {
         while let Some(part) = chain.next()? {
             whole.extend_from_slice(part);
         }
-        self.bytes += whole.len() as u64;
+        self.bytes_read += whole.len() as u64;
         self.whole = whole;
         Ok(())
     }
@@ -312,12 +275,16 @@ impl<'c> TreeRows<'c> {
         }
         self.gather()?;
         self.short_row = None;
+        let mut record = std::mem::take(&mut self.record);
+        let parsed = record.parse(self.bytes()).map_err(in_table(self.table));
+        self.record = record;
+        parsed?;
         let mut fields = std::mem::take(&mut self.fields);
         let mut texts = std::mem::take(&mut self.texts);
-        let complete = self.decode_fields(&mut fields, &mut texts);
+        let complete = self.find_fields(&mut fields, &mut texts);
         self.fields = fields;
         self.texts = texts;
-        if !complete? {
+        if !complete {
             self.short_row = Some(self.read_short_row()?);
         }
         self.loaded = true;
@@ -344,49 +311,37 @@ impl<'c> TreeRows<'c> {
     }
 
     /// False if the record ends before the last column.
-    fn decode_fields(&self, fields: &mut Vec<Field>, texts: &mut Vec<u8>) -> Result<bool> {
-        let record = self.record();
-        let broken = || Error::damaged(self.table, "a record contradicts itself");
-        let (header, used) = varint(record, 0).ok_or_else(broken)?;
-        let header = usize::try_from(header).map_err(|_| broken())?;
-        if header > record.len() {
-            return Err(broken());
-        }
-        let mut stored: Vec<(u64, usize, usize)> = Vec::with_capacity(self.layout.places.len() + 1);
-        let (mut at, mut content) = (used, header);
-        while at < header {
-            let (serial, used) = varint(record, at).ok_or_else(broken)?;
-            at += used;
-            let length = serial_length(serial).ok_or_else(broken)?;
-            let end = content.checked_add(length).filter(|end| *end <= record.len());
-            let end = end.ok_or_else(broken)?;
-            stored.push((serial, content, end));
-            content = end;
-        }
+    fn find_fields(&self, fields: &mut Vec<Field>, texts: &mut Vec<u8>) -> bool {
         fields.clear();
         texts.clear();
         let mut complete = true;
         for place in &self.layout.places {
-            let Some(place) = place else {
+            let Some(place) = *place else {
                 fields.push(Field::Rowid);
                 continue;
             };
-            let Some(&(serial, start, end)) = stored.get(*place) else {
+            if place >= self.record.len() {
                 fields.push(Field::Missing);
                 complete = false;
                 continue;
-            };
-            let is_text = serial >= 13 && serial % 2 == 1;
-            if is_text && self.layout.encoding.is_utf16() {
+            }
+            if self.layout.encoding.is_utf16()
+                && let ValueRef::Text(units) = self.stored(place)
+            {
                 let from = texts.len();
                 let big_endian = self.layout.encoding == Encoding::Utf16be;
-                wtf8::from_utf16(&record[start..end], big_endian, texts);
+                wtf8::from_utf16(units, big_endian, texts);
                 fields.push(Field::Text(from, texts.len()));
             } else {
-                fields.push(Field::Stored(serial, start, end));
+                fields.push(Field::Stored(place));
             }
         }
-        Ok(complete)
+        complete
+    }
+
+    /// The value in this place of the record, text in the database's encoding.
+    fn stored(&self, place: usize) -> ValueRef<'_> {
+        self.record.value(self.bytes(), place).map_or(ValueRef::Null, ValueRef::from)
     }
 
     /// Moves past the rest of the leaf.
@@ -405,7 +360,7 @@ impl<'c> TreeRows<'c> {
             let (length, _) =
                 varint(&self.leaf, at).ok_or_else(|| self.damaged("a cell is cut off"))?;
             let length = usize::try_from(length).unwrap_or(usize::MAX);
-            if length > self.pages.layout.page_size || self.local_length(length) < length {
+            if length > self.leaf.len() || self.tree.local_length(length) < length {
                 return Ok(false);
             }
         }
@@ -426,9 +381,8 @@ impl Row for TreeRows<'_> {
             Field::Rowid => ValueRef::Integer(self.rowid),
             Field::Missing => ValueRef::Null,
             Field::Text(from, to) => ValueRef::Text(&self.texts[from..to]),
-            Field::Stored(serial, start, end) => {
-                let value = stored_value(serial, &self.record()[start..end]);
-                match value {
+            Field::Stored(place) => {
+                match self.stored(place) {
                     // Integral values of a REAL column are stored as integers to save space.
                     #[expect(clippy::cast_precision_loss, reason = "it came from a float")]
                     ValueRef::Integer(integer) if self.layout.is_real[column] => {
@@ -485,10 +439,10 @@ impl Rows for TreeRows<'_> {
     }
 
     fn known_equal(&mut self, other: &mut Self) -> Result<bool> {
-        if self.length != other.length || self.local() != other.local() {
+        if self.payload.length != other.payload.length || self.local() != other.local() {
             return Ok(false);
         }
-        if self.overflow == 0 && other.overflow == 0 {
+        if self.payload.overflow == 0 && other.payload.overflow == 0 {
             return Ok(true);
         }
         let (mut a, mut b) = (self.overflow_chain(), other.overflow_chain());
@@ -515,12 +469,13 @@ impl Rows for TreeRows<'_> {
     }
 
     fn take_bytes(&mut self) -> u64 {
-        std::mem::take(&mut self.bytes)
+        std::mem::take(&mut self.bytes_read)
     }
 }
 
 struct Overflow<'p> {
     pages: &'p Pages<'p>,
+    stretch: &'p mut Stretch,
     table: &'p str,
     next: u32,
     left: usize,
@@ -532,65 +487,15 @@ impl Overflow<'_> {
         if self.left == 0 {
             return Ok(None);
         }
-        if self.next == 0 || !self.pages.read_overflow(self.next, &mut self.page) {
-            return Err(Error::damaged(self.table, "an overflow page is missing"));
-        }
+        self.pages.read(self.next, &mut self.page, self.stretch).map_err(in_table(self.table))?;
         let page = &self.page;
         self.next = u32::from_be_bytes([page[0], page[1], page[2], page[3]]);
-        let length = self.left.min(self.pages.layout.usable() - 4);
+        let length = self.left.min(self.pages.layout().usable() - 4);
         self.left -= length;
         Ok(Some(&page[4..4 + length]))
     }
 }
 
-/// SQLite's variable-length integer at `at`, and its length.
-pub(crate) fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    let bytes = bytes.get(at..)?;
-    let first = *bytes.first()?;
-    if first < 0x80 {
-        return Some((u64::from(first), 1));
-    }
-    let mut number = 0;
-    for (index, &byte) in bytes.iter().take(9).enumerate() {
-        if index == 8 {
-            return Some((number << 8 | u64::from(byte), 9));
-        }
-        number = number << 7 | u64::from(byte & 0x7f);
-        if byte < 0x80 {
-            return Some((number, index + 1));
-        }
-    }
-    None
-}
-
-/// How many bytes a value of this serial type takes; None for the two that files never hold.
-fn serial_length(serial: u64) -> Option<usize> {
-    Some(match serial {
-        0 | 8 | 9 => 0,
-        1..=4 => usize::try_from(serial).ok()?,
-        5 => 6,
-        6 | 7 => 8,
-        10 | 11 => return None,
-        _ => usize::try_from((serial - 12) / 2).ok()?,
-    })
-}
-
-fn stored_value(serial: u64, content: &[u8]) -> ValueRef<'_> {
-    let integer = || {
-        let negative = content.first().is_some_and(|byte| *byte >= 0x80);
-        let start = if negative { -1 } else { 0 };
-        content.iter().fold(start, |number: i64, byte| number << 8 | i64::from(*byte))
-    };
-    match serial {
-        0 => ValueRef::Null,
-        1..=6 => ValueRef::Integer(integer()),
-        7 => {
-            let real = f64::from_bits(integer().cast_unsigned());
-            if real.is_nan() { ValueRef::Null } else { ValueRef::Real(real) }
-        }
-        8 => ValueRef::Integer(0),
-        9 => ValueRef::Integer(1),
-        _ if serial.is_multiple_of(2) => ValueRef::Blob(content),
-        _ => ValueRef::Text(content),
-    }
+fn in_table(table: &str) -> impl Fn(Damaged) -> Error {
+    move |damaged| Error::damaged(table, damaged.0)
 }

@@ -204,7 +204,7 @@ impl Changes<'_> {
 
     /// SQLite's variable-length integer.
     fn number(&mut self) -> Result<u64> {
-        let (number, used) = crate::btree::varint(self.bytes, self.at)
+        let (number, used) = libsql_pages::varint(self.bytes, self.at)
             .ok_or_else(|| self.broken("it is cut off"))?;
         self.at += used;
         Ok(number)

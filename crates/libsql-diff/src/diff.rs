@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use libsql_pages::{LogMark, Pages};
 use rusqlite::Connection;
 
 use crate::btree::{RecordLayout, TreeRows};
@@ -12,7 +13,6 @@ use crate::operation::{
     ColumnSource, Identity, Operation, SequenceChange, Setting, SettingChange, TableCounts,
     TableEdit,
 };
-use crate::pages::{Pages, log_salt};
 use crate::plan::{Order, Section, plan};
 use crate::progress::{Meter, OnProgress, unwatched};
 use crate::rows::{Comparison, Lookup, StmtRows, same_sequence};
@@ -114,10 +114,7 @@ pub fn diff_with(
     let (a, b) = (Input::open(a.as_ref())?, Input::open(b.as_ref())?);
     let sides = (Side::begin_file(&a)?, Side::begin_file(&b)?);
     let mut writer = DiffWriter::new(sides.0.schema.encoding, sides.1.schema.encoding);
-    compare(&sides.0, &sides.1, options, &mut writer, on_progress)?;
-    drop(sides);
-    a.check()?;
-    b.check()?;
+    compare_files(&a, &b, sides, options, &mut writer, on_progress)?;
     writer.finish()
 }
 
@@ -133,10 +130,25 @@ pub fn diff_into(
 ) -> Result<()> {
     let (a, b) = (Input::open(a.as_ref())?, Input::open(b.as_ref())?);
     let sides = (Side::begin_file(&a)?, Side::begin_file(&b)?);
-    compare(&sides.0, &sides.1, options, sink, on_progress)?;
+    compare_files(&a, &b, sides, options, sink, on_progress)
+}
+
+fn compare_files(
+    a: &Input,
+    b: &Input,
+    sides: (Side<'_>, Side<'_>),
+    options: &Options,
+    sink: &mut dyn Sink,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<()> {
+    let compared = compare(&sides.0, &sides.1, options, sink, on_progress);
     drop(sides);
-    a.check()?;
-    b.check()
+    // What others write where no lock keeps them from it looks like damage.
+    if matches!(compared, Ok(()) | Err(Error::Damaged { .. })) {
+        a.check()?;
+        b.check()?;
+    }
+    compared
 }
 
 /// As [`diff`], for the main databases of two open connections: in memory, or encrypted, or with
@@ -180,20 +192,10 @@ impl<'c> Side<'c> {
         let sqlite = |error: rusqlite::Error| Error::from_rusqlite("beginning to read", &error);
         // A transaction of the caller's may hold pages that are not in the file yet.
         let ends_transaction = conn.is_autocommit();
-        // Reads the schema, which opens the log.
-        let page_size: i64 = conn
-            .query_row(
-                "SELECT page_size FROM main.sqlite_schema, pragma_page_size LIMIT 1",
-                [],
-                |row| row.get(0),
-            )
-            .or_else(|error| match error {
-                rusqlite::Error::QueryReturnedNoRows => Ok(0),
-                error => Err(error),
-            })
+        // A failure to read is told here, which a mark does not.
+        conn.query_row("SELECT count(*) FROM main.sqlite_schema", [], |_| Ok(()))
             .map_err(sqlite)?;
-        let page_size = usize::try_from(page_size).unwrap_or(0);
-        let salt = if ends_transaction { log_salt(conn, page_size) } else { None };
+        let mark = ends_transaction.then(|| LogMark::of(conn));
         if ends_transaction {
             conn.execute_batch("BEGIN").map_err(sqlite)?;
         }
@@ -211,9 +213,8 @@ impl<'c> Side<'c> {
             ends_transaction,
         };
         side.schema = Schema::read(conn)?;
-        if ends_transaction {
-            side.pages = Pages::open(conn, page_size, salt);
-        }
+        // To read every row through SQLite takes longer than to look at any log.
+        side.pages = mark.and_then(|mark| Pages::open(conn, mark, u32::MAX));
         Ok(side)
     }
 }
@@ -409,14 +410,7 @@ fn compare_section(
                     TreeRows::open(pages_a, a.conn, &a.schema, old, &layout, change, sources)?;
                 let mut rows_b =
                     TreeRows::open(pages_b, b.conn, &b.schema, new, &layout, change, &own)?;
-                let merged = comparison.merge(&mut rows_a, &mut rows_b, meter);
-                for (side, pages) in [(a, pages_a), (b, pages_b)] {
-                    if !pages.is_unchanged() {
-                        let path = side.conn.path().unwrap_or_default().into();
-                        return Err(Error::InputChanged { path });
-                    }
-                }
-                merged?;
+                comparison.merge(&mut rows_a, &mut rows_b, meter)?;
             } else if by_key_only {
                 let order = Order::None;
                 comparison.look_up_each(
@@ -442,14 +436,15 @@ fn pages_are_comparable(
     section: &Section<'_>,
     (old, new): (&Table, &Table),
 ) -> bool {
+    let (layout_a, layout_b) = (a.layout(), b.layout());
     // Before format 4, descending keys are kept ascending.
     let order_is_known = !new.primary_key.iter().any(|part| part.descending)
-        || (a.layout.schema_format >= 4 && b.layout.schema_format >= 4);
+        || (layout_a.schema_format >= 4 && layout_b.schema_format >= 4);
     section.same_record_format
         && section.order != Order::None
         && old.filter().is_empty()
-        && a.layout.page_size == b.layout.page_size
-        && a.layout.reserved == b.layout.reserved
+        && layout_a.page_size == layout_b.page_size
+        && layout_a.reserved == layout_b.reserved
         && order_is_known
         && old.root_page > 1
         && new.root_page > 1

@@ -43,7 +43,6 @@ mod key;
 mod literal;
 mod merge;
 mod operation;
-mod pages;
 mod plan;
 mod progress;
 mod rows;

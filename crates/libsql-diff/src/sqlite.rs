@@ -1,36 +1,19 @@
 //! The door to SQLite's C interface: the only module with unsafe code.
 //!
-//! rusqlite's own statements convert the text of UTF-16 databases with loss, copy large texts to
-//! terminate them, and do not show the database file; this module does neither, for the few calls
-//! that this crate needs.
+//! rusqlite's own statements convert the text of UTF-16 databases with loss, and copy large texts to
+//! terminate them; this module does neither, for the few calls that this crate needs.
 #![allow(unsafe_code, reason = "calls into SQLite's C interface; see the module's comment")]
 
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+pub use libsql_pages::Encoding;
 use rusqlite::{Connection, ffi};
 
 use crate::error::{Error, Result};
 use crate::value::ValueRef;
 use crate::wtf8;
-
-/// How a database stores text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// UTF-8.
-    Utf8,
-    /// UTF-16, little end first.
-    Utf16le,
-    /// UTF-16, big end first.
-    Utf16be,
-}
-
-impl Encoding {
-    pub(crate) fn is_utf16(self) -> bool {
-        self != Self::Utf8
-    }
-}
 
 /// `SQLITE_UTF8` and `SQLITE_UTF16`, in the type that binding takes.
 const UTF8: u8 = 1;
@@ -294,74 +277,5 @@ impl Drop for Stmt<'_> {
     fn drop(&mut self) {
         // SAFETY: prepared once, finalized once, while its connection is still borrowed.
         unsafe { ffi::sqlite3_finalize(self.raw.as_ptr()) };
-    }
-}
-
-/// The main database file behind a connection, read through SQLite's own handle: opening the file
-/// a second time would, on closing it, drop every lock that this process holds on it (POSIX).
-pub(crate) struct MainFile<'c> {
-    file: NonNull<ffi::sqlite3_file>,
-    db: *mut ffi::sqlite3,
-    _conn: PhantomData<&'c Connection>,
-}
-
-impl<'c> MainFile<'c> {
-    /// None for a database that is not a file.
-    pub(crate) fn of(conn: &'c Connection) -> Option<Self> {
-        let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
-        // SAFETY: FILE_POINTER stores one pointer where the argument points to.
-        let (db, code) = unsafe {
-            let db = conn.handle();
-            let code = ffi::sqlite3_file_control(
-                db,
-                c"main".as_ptr(),
-                ffi::SQLITE_FCNTL_FILE_POINTER,
-                (&raw mut file).cast(),
-            );
-            (db, code)
-        };
-        let file = NonNull::new(file).filter(|_| code == ffi::SQLITE_OK)?;
-        // SAFETY: SQLite's file object; a file that is not open has no methods.
-        let open = unsafe { !file.as_ref().pMethods.is_null() };
-        open.then_some(Self { file, db, _conn: PhantomData })
-    }
-
-    /// Fills `buffer` from `offset`; false if the file ends before.
-    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> bool {
-        let (Ok(length), Ok(offset)) = (c_int::try_from(buffer.len()), i64::try_from(offset))
-        else {
-            return false;
-        };
-        // SAFETY: the file object belongs to the borrowed connection and is used on its thread;
-        // xRead writes at most `length` bytes into `buffer`.
-        unsafe {
-            let methods = self.file.as_ref().pMethods;
-            match (*methods).xRead {
-                Some(read) => {
-                    read(self.file.as_ptr(), buffer.as_mut_ptr().cast(), length, offset)
-                        == ffi::SQLITE_OK
-                }
-                None => false,
-            }
-        }
-    }
-
-    /// The number of frames in the write-ahead log that this connection's open read transaction
-    /// sees. None if that cannot be told, as while another connection writes.
-    pub(crate) fn wal_frames(&self) -> Option<u32> {
-        let mut frames = 0;
-        // SAFETY: `db` is the live connection; the count is stored in `frames`.
-        let code = unsafe { ffi::libsql_wal_frame_count(self.db, &raw mut frames) };
-        (code == ffi::SQLITE_OK).then_some(frames)
-    }
-
-    /// Reads frame `number`, counted from 1: 24 bytes of header, then the page.
-    pub(crate) fn wal_frame(&self, number: u32, buffer: &mut [u8]) -> bool {
-        let Ok(length) = u32::try_from(buffer.len()) else { return false };
-        // SAFETY: at most `length` bytes are written into `buffer`.
-        let code = unsafe {
-            ffi::libsql_wal_get_frame(self.db, number, buffer.as_mut_ptr().cast(), length)
-        };
-        code == ffi::SQLITE_OK
     }
 }

@@ -11,15 +11,15 @@ use std::ptr::{self, NonNull};
 use rusqlite::{Connection, ffi};
 
 /// The main database file of a connection.
-pub(crate) struct MainFile<'c> {
+pub struct MainFile<'c> {
     file: NonNull<ffi::sqlite3_file>,
     db: *mut ffi::sqlite3,
     _conn: PhantomData<&'c Connection>,
 }
 
 impl<'c> MainFile<'c> {
-    /// None for a database that is not a file.
-    pub(crate) fn of(conn: &'c Connection) -> Option<Self> {
+    /// `None` for a database that is not a file, and before the first statement that reads it.
+    pub fn of(conn: &'c Connection) -> Option<Self> {
         let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
         // SAFETY: the handle is used while `conn` is borrowed; FILE_POINTER stores one pointer where
         // the argument points to.
@@ -40,8 +40,9 @@ impl<'c> MainFile<'c> {
         is_open.then_some(Self { file, db, _conn: PhantomData })
     }
 
-    /// Fills `buffer` from `offset`; false if the file ends before.
-    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> bool {
+    /// Fills `buffer` with the bytes from `offset`, as they are in the file: an encrypted one stays
+    /// so, and what is in its log is not seen. False if the file ends before.
+    pub fn read(&self, buffer: &mut [u8], offset: u64) -> bool {
         let (Ok(length), Ok(offset)) = (c_int::try_from(buffer.len()), i64::try_from(offset))
         else {
             return false;

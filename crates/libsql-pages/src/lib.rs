@@ -6,8 +6,9 @@
 //! (<https://www.sqlite.org/fileformat2.html>).
 //!
 //! It reads what is certain and nothing else: [`Pages::open`] gives `None` where pages cannot be
-//! read this way (a database in memory, an encrypted one, another text encoding than UTF-8, a long
-//! write-ahead log), and the caller then asks SQLite.
+//! read this way (a database in memory, an encrypted one, a long write-ahead log), and the caller
+//! then asks SQLite. What else a caller takes for granted, as the encoding of text, it finds in
+//! [`Pages::layout`].
 #![deny(missing_docs)]
 
 mod file;
@@ -15,9 +16,10 @@ mod pages;
 mod record;
 mod tree;
 
-pub use pages::{LogMark, Pages};
-pub use record::{Record, encode};
-pub use tree::{IndexCursor, TableCursor};
+pub use file::MainFile;
+pub use pages::{Encoding, Layout, LogMark, Pages, Stretch};
+pub use record::{Record, encode, varint};
+pub use tree::{IndexCursor, Payload, TableCursor, TreeOf};
 
 /// A page is not what it should be: the file is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

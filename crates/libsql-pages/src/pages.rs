@@ -7,14 +7,69 @@ use rusqlite::Connection;
 use crate::{Damaged, file::MainFile};
 
 const FRAME_HEADER: usize = 24;
-/// A longer log is left to SQLite, which has an index of it: here every frame is looked at.
-const FRAMES_MAX: u32 = 40_000;
 /// Where pages follow each other, this many bytes are read at once.
 const STRETCH_BYTES: usize = 64 * 1024;
 /// Pages are taken to follow each other if at most this many others lie between them.
 const STRIDE_MAX: u32 = 16;
 /// Others hold the lock that counting the frames takes for a moment only.
 const COUNT_ATTEMPTS: u32 = 50;
+
+/// How a database stores text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// UTF-8.
+    Utf8,
+    /// UTF-16, little end first.
+    Utf16le,
+    /// UTF-16, big end first.
+    Utf16be,
+}
+
+impl Encoding {
+    /// Whether it is one of the two with units of 16 bits.
+    pub fn is_utf16(self) -> bool {
+        self != Self::Utf8
+    }
+}
+
+/// What the file's header says of its pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// 512 to 65,536 bytes.
+    pub page_size: usize,
+    /// Bytes at the end of each page that extensions use.
+    pub reserved: usize,
+    /// Since format 4, 0 and 1 take no byte, and descending keys are stored so.
+    pub schema_format: u32,
+    /// How texts are stored.
+    pub encoding: Encoding,
+}
+
+impl Layout {
+    fn of(page_size: usize, first: &[u8]) -> Option<Self> {
+        if !first.starts_with(b"SQLite format 3\0") {
+            return None;
+        }
+        let number = |at: usize| {
+            u32::from_be_bytes([first[at], first[at + 1], first[at + 2], first[at + 3]])
+        };
+        let encoding = match number(56) {
+            // 0: nothing was stored yet.
+            0 | 1 => Encoding::Utf8,
+            2 => Encoding::Utf16le,
+            3 => Encoding::Utf16be,
+            _ => return None,
+        };
+        let reserved = usize::from(first[20]);
+        let layout = Self { page_size, reserved, schema_format: number(44), encoding };
+        (layout.usable() >= 480).then_some(layout)
+    }
+
+    /// Bytes of a page that hold something.
+    pub fn usable(self) -> usize {
+        self.page_size - self.reserved
+    }
+}
 
 /// One generation of a write-ahead log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +82,8 @@ impl LogMark {
     }
 
     fn read(conn: &Connection) -> Option<Self> {
+        // The file and its log are opened by the first statement that reads.
+        conn.prepare_cached("SELECT 1 FROM main.sqlite_schema LIMIT 1").ok()?.exists([]).ok()?;
         let file = MainFile::of(conn)?;
         let mut frame = vec![0; FRAME_HEADER + page_size(conn)?];
         file.log_frame(1, &mut frame).then(|| Self(Some(salt_of(&frame))))
@@ -54,19 +111,19 @@ fn salt_of(frame: &[u8]) -> [u8; 8] {
 #[derive(Debug)]
 pub struct Pages<'c> {
     file: MainFile<'c>,
-    page_size: usize,
-    usable: usize,
+    layout: Layout,
     /// For each page in the log, the last frame that holds it.
     frames: HashMap<u32, u32>,
     salt: [u8; 8],
 }
 
 impl<'c> Pages<'c> {
-    /// `None` where the pages cannot be read with certainty.
+    /// `None` where the pages cannot be read with certainty, and where the log has more than
+    /// `frames_max` frames: each is looked at here, while SQLite has an index of them.
     ///
-    /// The caller is inside a read transaction, has written nothing in it, and took `mark` before it
-    /// began.
-    pub fn open(conn: &'c Connection, mark: LogMark) -> Option<Self> {
+    /// The caller is inside a read transaction that has read something, has written nothing in it,
+    /// and took `mark` before it began.
+    pub fn open(conn: &'c Connection, mark: LogMark, frames_max: u32) -> Option<Self> {
         let file = MainFile::of(conn)?;
         let page_size = page_size(conn)?;
         let mut attempts = 0;
@@ -80,11 +137,12 @@ impl<'c> Pages<'c> {
             }
             std::thread::yield_now();
         };
-        if count > FRAMES_MAX {
+        if count > frames_max {
             return None;
         }
-        let mut pages =
-            Self { file, page_size, usable: page_size, frames: HashMap::new(), salt: [0; 8] };
+        // What is not known yet is in the first page.
+        let layout = Layout { page_size, reserved: 0, schema_format: 0, encoding: Encoding::Utf8 };
+        let mut pages = Self { file, layout, frames: HashMap::new(), salt: [0; 8] };
         if count > 0 {
             // Without the mark it is not known whether these are the frames that are seen.
             pages.salt = mark.0?;
@@ -99,22 +157,26 @@ impl<'c> Pages<'c> {
         }
         let mut first = Vec::new();
         pages.read(1, &mut first, &mut Stretch::default()).ok()?;
-        let is_plain = first.starts_with(b"SQLite format 3\0")
-            // Format 4 is what stores 0 and 1 without a byte.
-            && first[44..48] == [0, 0, 0, 4]
-            && first[56..60] == [0, 0, 0, 1];
-        pages.usable = page_size - usize::from(first[20]);
-        (is_plain && pages.usable >= 480).then_some(pages)
+        pages.layout = Layout::of(page_size, &first)?;
+        Some(pages)
+    }
+
+    /// How the pages are laid out.
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// Bytes of a page that hold something.
     pub(crate) fn usable(&self) -> usize {
-        self.usable
+        self.layout.usable()
     }
 
     /// Fills `page` with page `number`, counted from 1. `stretch` is what was read last for the same
     /// purpose.
-    pub(crate) fn read(
+    ///
+    /// # Errors
+    /// [`Damaged`] if there is no such page.
+    pub fn read(
         &self,
         number: u32,
         page: &mut Vec<u8>,
@@ -125,7 +187,7 @@ impl<'c> Pages<'c> {
         {
             return Ok(());
         }
-        let size = self.page_size;
+        let size = self.layout.page_size;
         page.resize(size, 0);
         if let Some(found) = stretch.page(number, size) {
             page.copy_from_slice(found);
@@ -154,7 +216,7 @@ impl<'c> Pages<'c> {
     /// Reads a page from the log; false if the log was begun anew meanwhile. Then all that this
     /// transaction sees was in the file before it began: else its lock had kept the log.
     fn read_frame(&self, frame: u32, page: &mut Vec<u8>) -> bool {
-        page.resize(FRAME_HEADER + self.page_size, 0);
+        page.resize(FRAME_HEADER + self.layout.page_size, 0);
         if !self.file.log_frame(frame, page) || salt_of(page) != self.salt {
             return false;
         }
@@ -170,7 +232,7 @@ impl<'c> Pages<'c> {
 
 /// Pages that follow each other in the file, read at once.
 #[derive(Debug, Default)]
-pub(crate) struct Stretch {
+pub struct Stretch {
     bytes: Vec<u8>,
     first: u32,
     /// The page that was read last from the file.

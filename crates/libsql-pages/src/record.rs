@@ -234,9 +234,9 @@ const fn serial_length(serial: u32) -> Option<usize> {
     }
 }
 
-/// SQLite's variable-length integer at `at`, and its length.
+/// SQLite's variable-length integer at `at`, and its length; `None` if it is cut off.
 #[inline]
-pub(crate) fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+pub fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let bytes = bytes.get(at..)?;
     let first = *bytes.first()?;
     if first < 0x80 {

@@ -86,26 +86,38 @@ impl Level {
     }
 }
 
-#[derive(Debug)]
-struct TreeOf<'p> {
+/// One of the two sorts of trees, whose cells are read differently.
+#[derive(Clone, Copy, Debug)]
+pub struct TreeOf<'p> {
     pages: &'p Pages<'p>,
     is_index: bool,
 }
 
 /// Where a cell's record is.
 #[derive(Debug, Default)]
-struct Payload {
-    length: usize,
-    start: usize,
+pub struct Payload {
+    /// The length of all of it.
+    pub length: usize,
+    /// Its beginning on this page.
+    pub start: usize,
     /// Its end on this page.
-    end: usize,
+    pub end: usize,
     /// The first page of what does not fit on this page, or 0.
-    overflow: u32,
+    pub overflow: u32,
 }
 
-impl TreeOf<'_> {
+impl<'p> TreeOf<'p> {
+    /// The tree of a table with rowids, or that of an index or a table `WITHOUT ROWID`.
+    pub fn new(pages: &'p Pages<'p>, is_index: bool) -> Self {
+        Self { pages, is_index }
+    }
+
     /// The record whose length stands at `at`; and what else stands before it, a rowid.
-    fn payload(&self, page: &[u8], at: usize) -> Result<(Payload, i64), Damaged> {
+    ///
+    /// # Errors
+    /// [`Damaged`] if it does not end on the page.
+    #[inline]
+    pub fn payload(&self, page: &[u8], at: usize) -> Result<(Payload, i64), Damaged> {
         let (length, used) = varint(page, at).ok_or(CUT_OFF)?;
         let mut start = at + used;
         let mut rowid = 0;
@@ -129,7 +141,8 @@ impl TreeOf<'_> {
     }
 
     /// How much of a record of `length` bytes is on its page.
-    fn local_length(&self, length: usize) -> usize {
+    #[inline]
+    pub fn local_length(&self, length: usize) -> usize {
         let usable = self.pages.usable();
         let most = if self.is_index { (usable - 12) * 64 / 255 - 23 } else { usable - 35 };
         if length <= most {

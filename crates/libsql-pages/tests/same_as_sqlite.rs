@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on")]
 
-use libsql_pages::{IndexCursor, LogMark, Pages, Record, TableCursor, encode};
+use libsql_pages::{Encoding, IndexCursor, Layout, LogMark, Pages, Record, TableCursor, encode};
 use proptest::prelude::*;
 use rusqlite::{
     Connection,
@@ -149,7 +149,7 @@ proptest! {
         let mark = LogMark::of(&conn);
         conn.execute_batch("BEGIN").unwrap();
         let (table, index) = (root(&conn, "t"), root(&conn, "i"));
-        let pages = Pages::open(&conn, mark).expect("a plain file");
+        let pages = Pages::open(&conn, mark, u32::MAX).expect("a plain file");
         let rows = by_sqlite(&conn, i64::MIN);
         prop_assert_eq!(by_cursor(&pages, table, i64::MIN), rows.clone());
         prop_assert_eq!(by_cursor(&pages, table, from), by_sqlite(&conn, from));
@@ -192,7 +192,7 @@ fn a_transaction_keeps_its_state_while_others_write_and_begin_the_log_anew() {
         let mark = LogMark::of(&conn);
         conn.execute_batch("BEGIN").unwrap();
         let before = by_sqlite(&conn, i64::MIN);
-        let pages = Pages::open(&conn, mark).expect("a plain file");
+        let pages = Pages::open(&conn, mark, u32::MAX).expect("a plain file");
         let table = root(&conn, "t");
         assert_eq!(by_cursor(&pages, table, i64::MIN), before);
         other
@@ -212,12 +212,44 @@ fn a_transaction_keeps_its_state_while_others_write_and_begin_the_log_anew() {
 fn what_cannot_be_read_with_certainty_is_left_to_sqlite() {
     let in_memory = Connection::open_in_memory().unwrap();
     in_memory.execute_batch("CREATE TABLE t (a)").unwrap();
-    assert!(Pages::open(&in_memory, LogMark::of(&in_memory)).is_none());
+    assert!(Pages::open(&in_memory, LogMark::of(&in_memory), u32::MAX).is_none());
 
-    let (_folder, utf16) = file("b.db", "PRAGMA encoding = 'UTF-16'; CREATE TABLE t (a)");
-    let mark = LogMark::of(&utf16);
-    utf16.execute_batch("BEGIN; SELECT * FROM t").unwrap();
-    assert!(Pages::open(&utf16, mark).is_none());
+    let (_folder, conn) =
+        file("b.db", "PRAGMA journal_mode = WAL; CREATE TABLE t (a); CREATE TABLE u (a)");
+    let mark = LogMark::of(&conn);
+    conn.execute_batch("BEGIN; SELECT * FROM t").unwrap();
+    assert!(Pages::open(&conn, mark, 2).is_none(), "the log is longer");
+    assert!(Pages::open(&conn, mark, 100).is_some());
+}
+
+#[test]
+fn the_layout_is_that_of_the_file() {
+    for (encoding, name) in [
+        (Encoding::Utf8, "UTF-8"),
+        (Encoding::Utf16le, "UTF-16le"),
+        (Encoding::Utf16be, "UTF-16be"),
+    ] {
+        let (_folder, conn) = file(
+            "l.db",
+            &format!("PRAGMA encoding = '{name}'; PRAGMA page_size = 1024; CREATE TABLE t (a)"),
+        );
+        let mark = LogMark::of(&conn);
+        conn.execute_batch("BEGIN; SELECT * FROM t").unwrap();
+        let layout = Pages::open(&conn, mark, 0).unwrap().layout();
+        assert_eq!(layout, Layout { page_size: 1024, reserved: 0, schema_format: 4, encoding });
+    }
+}
+
+#[test]
+fn a_connection_that_has_read_nothing_yet_has_a_mark() {
+    let (_folder, conn) =
+        file("m.db", "PRAGMA page_size = 1024; PRAGMA journal_mode = WAL; CREATE TABLE t (a)");
+    let fresh = Connection::open(conn.path().unwrap()).unwrap();
+    let mark = LogMark::of(&fresh);
+    assert_eq!(mark, LogMark::of(&conn));
+    fresh.execute_batch("BEGIN; SELECT * FROM t").unwrap();
+    let pages = Pages::open(&fresh, mark, u32::MAX).expect("a plain file");
+    assert_eq!(pages.layout().page_size, 1024);
 }
 
 #[test]
@@ -229,12 +261,12 @@ fn a_log_whose_generation_is_not_known_is_left_to_sqlite() {
     fresh.execute_batch("INSERT INTO t VALUES (1)").unwrap();
     conn.execute_batch("BEGIN").unwrap();
     conn.query_row("SELECT * FROM t", [], |_| Ok(())).unwrap();
-    assert!(Pages::open(&conn, mark).is_none());
+    assert!(Pages::open(&conn, mark, u32::MAX).is_none());
     conn.execute_batch("COMMIT").unwrap();
     let mark = LogMark::of(&conn);
     conn.execute_batch("BEGIN").unwrap();
     conn.query_row("SELECT * FROM t", [], |_| Ok(())).unwrap();
-    assert!(Pages::open(&conn, mark).is_some());
+    assert!(Pages::open(&conn, mark, u32::MAX).is_some());
 }
 
 #[test]
@@ -242,7 +274,7 @@ fn a_damaged_page_is_an_error() {
     let (_folder, conn) = file("d.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, key, a, b)");
     conn.execute_batch("BEGIN").unwrap();
     let table = root(&conn, "t");
-    let pages = Pages::open(&conn, LogMark::of(&conn)).expect("a plain file");
+    let pages = Pages::open(&conn, LogMark::of(&conn), u32::MAX).expect("a plain file");
     assert!(TableCursor::new(&pages, 1).seek(0).is_err());
     assert!(TableCursor::new(&pages, table + 1_000).seek(0).is_err());
     assert!(IndexCursor::new(&pages, table).first().is_err());
