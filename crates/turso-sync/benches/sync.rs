@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use libsql_link::{Location, Options};
 use rusqlite::Connection;
 use testkit::proxy::Proxy;
 use testkit::sqld::Sqld;
-use turso_sync::{Existing, Place, PushEnd, PushOptions, Remote, Unwatched};
+use turso_sync::{Existing, Place, Progress, PushEnd, PushOptions, Remote, Unwatched};
 
 const RUNS: usize = 3;
 /// Statements in one joined text.
@@ -74,17 +75,32 @@ fn main() {
         })
     });
     line("pull: `query()` of the libsql crate, rows dropped", queried, None);
+    let mut fetched = Vec::new();
     let pulled = median(|| {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("wide.db");
+        let last = LastRow(Cell::new(None));
         let begun = Instant::now();
         let report =
-            turso_sync::init(&file, &remote(&sqld.url()), Existing::default(), &Unwatched).unwrap();
+            turso_sync::init(&file, &remote(&sqld.url()), Existing::default(), &last).unwrap();
         let took = begun.elapsed();
         assert_eq!(report.rows, 100_000);
+        fetched.push(last.0.get().unwrap().duration_since(begun));
         took
     });
-    line("pull: `turso-sync init`, into a base and a working file", pulled, Some(queried));
+    let mut fetched = fetched.into_iter();
+    let fetched = median(|| fetched.next().unwrap());
+    line("pull: `turso-sync init`, until the last row is in the base", fetched, Some(queried));
+    line("pull: `turso-sync init`, until both files are on the disk", pulled, Some(queried));
+}
+
+/// When the last row was written.
+struct LastRow(Cell<Option<Instant>>);
+
+impl Progress for LastRow {
+    fn advance(&self, _: &str, _: u64, _: u64) {
+        self.0.set(Some(Instant::now()));
+    }
 }
 
 fn median(mut measure: impl FnMut() -> Duration) -> Duration {

@@ -12,10 +12,13 @@ mod survey;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 
 use libsql_diff::Diff;
 use libsql_link::blocking::Link;
-use libsql_link::{Error as LinkError, Statement, Value};
+use libsql_link::{Error as LinkError, Rows, Statement, Value};
 
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
@@ -35,6 +38,8 @@ const KEPT_DAYS: u32 = 7;
 
 /// Diffs of at most so many bytes are sent together with the transaction that applies them.
 const INLINE_BYTES_MAX: u64 = 512 << 10;
+/// How many chunks are on their way at once.
+const SENDERS: usize = 3;
 /// How often the transaction is sent.
 const ATTEMPTS_MAX: u32 = 5;
 
@@ -60,6 +65,8 @@ pub(crate) struct Push<'p> {
     pub(crate) link: &'p Link,
     pub(crate) url: &'p str,
     pub(crate) id: &'p str,
+    /// Whether nothing of it was ever sent.
+    pub(crate) is_new: bool,
     pub(crate) client: &'p str,
     pub(crate) diff: &'p Diff,
     /// The file that the diff begins at.
@@ -77,19 +84,33 @@ pub(crate) enum Fate {
 
 /// What became of a push.
 pub(crate) fn fate(link: &Link, url: &str, id: &str) -> Result<Fate> {
-    let exists = "SELECT count(*) FROM sqlite_schema WHERE name = '_turso_sync_push'";
-    let exists = link.query(exists, &[])?;
-    match exists.single().and_then(Value::as_integer) {
-        Some(0) => return Ok(Fate::Unknown),
-        Some(1) => {}
-        _ => return Err(inconsistent(url, "it cannot count")),
-    }
-    let rows = link.query(&format!("SELECT state FROM {MARKER} WHERE id = '{id}'"), &[])?;
-    match rows.single().and_then(Value::as_text) {
-        Some("applied") => Ok(Fate::Applied),
-        Some("abandoned") => Ok(Fate::Abandoned),
-        None if rows.is_empty() => Ok(Fate::Unknown),
-        _ => Err(inconsistent(url, "a push has no proper state")),
+    // The identity comes back, so that no answer to another question is taken for this one's.
+    let sql = format!("SELECT id, state FROM {MARKER} WHERE id = '{id}'");
+    let rows = match link.query(&sql, &[]) {
+        Ok(rows) => rows,
+        // Nothing was ever pushed there, or the server refuses for a reason that it gives again.
+        Err(error @ LinkError::BadSql { .. }) => {
+            let exists = "SELECT count(*) FROM sqlite_schema WHERE name = '_turso_sync_push'";
+            let exists = link.query(exists, &[])?;
+            return match exists.single().and_then(Value::as_integer) {
+                Some(0) => Ok(Fate::Unknown),
+                _ => Err(error.into()),
+            };
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let odd = || inconsistent(url, "a push has no proper state");
+    match &rows.rows[..] {
+        [] => Ok(Fate::Unknown),
+        [row] => match &row[..] {
+            [Value::Text(of), Value::Text(state)] if of == id => match state.as_str() {
+                "applied" => Ok(Fate::Applied),
+                "abandoned" => Ok(Fate::Abandoned),
+                _ => Err(odd()),
+            },
+            _ => Err(odd()),
+        },
+        _ => Err(odd()),
     }
 }
 
@@ -124,7 +145,7 @@ impl Push<'_> {
         let mut allows_dangling = false;
         let mut checks_references = true;
         // Where an attempt before this one may have got to, nothing is known.
-        let mut may_be_applied = true;
+        let mut may_be_applied = !self.is_new;
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -142,7 +163,8 @@ impl Push<'_> {
             if !misfits.is_empty() {
                 return Ok(Outcome::Conflict(Reason::Definitions(misfits)));
             }
-            let (mut statements, staged) = self.stage(&mut survey)?;
+            let is_first = self.is_new && attempt == 1;
+            let (mut statements, staged) = self.stage(&mut survey, is_first)?;
             self.progress.step(Step::Applying);
             statements.append(&mut script(&Plan {
                 diff: self.diff,
@@ -212,55 +234,110 @@ impl Push<'_> {
         }
     }
 
-    /// Sends the chunks that are missing there. Small ones come back as statements, to be sent
-    /// with the transaction.
-    fn stage(&self, survey: &mut survey::Survey) -> Result<(Vec<Statement>, Staged)> {
+    /// Sends the chunks that are missing there; all of them if this `is_first`. Small ones come back
+    /// as statements, to be sent with the transaction.
+    fn stage(
+        &self,
+        survey: &mut survey::Survey,
+        is_first: bool,
+    ) -> Result<(Vec<Statement>, Staged)> {
         self.progress.step(Step::Staging);
-        let mut staged = Staged::default();
-        let mut statements = Vec::new();
-        let is_small = self.diff.size_bytes() <= INLINE_BYTES_MAX;
-        if is_small {
-            statements.extend(script::bookkeeping());
-        } else {
-            self.link.batch_repeatable(&script::bookkeeping())?;
+        if self.diff.size_bytes() > INLINE_BYTES_MAX {
+            return Ok((Vec::new(), self.send(survey, is_first)?));
         }
-        let present = if is_small { HashMap::new() } else { self.present()? };
-        let mut sent = (0, 0);
-        let progress = self.progress;
-        let mut last = String::new();
-        let mut table_now = |table: &str, _: u64| {
-            if last != table {
-                table.clone_into(&mut last);
-                progress.advance(table, 0, 0);
-            }
-        };
-        chunks::chunks(self.diff, survey, &mut table_now, &mut |chunk: Chunk| {
-            staged.chunks += 1;
-            staged.bytes += chunk.length();
-            if present.get(&(chunk.group, chunk.number)) == Some(&chunk.length()) {
-                return Ok(());
-            }
-            sent = (sent.0 + 1, sent.1 + chunk.length());
-            let statement = script::stage(self.id, chunk);
-            if is_small {
-                statements.push(statement);
-            } else {
-                self.link.batch_repeatable(&[statement])?;
-                self.progress.advance("", sent.0, sent.1);
-            }
+        let mut statements = script::bookkeeping().to_vec();
+        let staged = self.cut(survey, &mut |chunk| {
+            statements.push(script::stage(self.id, chunk));
             Ok(())
         })?;
         Ok((statements, staged))
     }
 
-    /// What is staged already, with the lengths.
-    fn present(&self) -> Result<HashMap<(u64, u64), u64>> {
-        let sql = format!(
+    /// Cuts the diff into chunks, each handed to `send`.
+    fn cut(
+        &self,
+        survey: &mut survey::Survey,
+        send: &mut dyn FnMut(Chunk) -> Result<()>,
+    ) -> Result<Staged> {
+        let mut staged = Staged::default();
+        let mut last = String::new();
+        let mut table_now = |table: &str, _: u64| {
+            if last != table {
+                table.clone_into(&mut last);
+                self.progress.advance(table, 0, 0);
+            }
+        };
+        chunks::chunks(self.diff, survey, &mut table_now, &mut |chunk: Chunk| {
+            staged.chunks += 1;
+            staged.bytes += chunk.length();
+            send(chunk)
+        })?;
+        Ok(staged)
+    }
+
+    /// Sends the chunks that are missing there, some at the same time: the server takes them one
+    /// after the other, but they are on their way together.
+    fn send(&self, survey: &mut survey::Survey, is_first: bool) -> Result<Staged> {
+        let present = if is_first {
+            self.link.batch_repeatable(&script::bookkeeping())?;
+            HashMap::new()
+        } else {
+            let [markers, stage] = script::bookkeeping();
+            let mut answers =
+                self.link.batch_repeatable(&[markers, stage, self.present_sql().into()])?;
+            self.present(&answers.pop().unwrap_or_default())?
+        };
+        let (to, chunks) = sync_channel::<Chunk>(0);
+        // Gone with the last sender, so that nothing waits for one that failed.
+        let chunks = Arc::new(Mutex::new(chunks));
+        let has_failed = Arc::new(AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let senders: Vec<_> = (0..SENDERS)
+                .map(|_| {
+                    let (link, id) = (self.link, self.id);
+                    let (chunks, has_failed) = (Arc::clone(&chunks), Arc::clone(&has_failed));
+                    scope.spawn(move || -> Result<()> {
+                        while !has_failed.load(Ordering::Relaxed) {
+                            let chunk = chunks.lock().map(|chunks| chunks.recv());
+                            let Ok(Ok(chunk)) = chunk else { break };
+                            if let Err(error) = link.batch_repeatable(&[script::stage(id, chunk)]) {
+                                has_failed.store(true, Ordering::Relaxed);
+                                return Err(error.into());
+                            }
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            drop(chunks);
+            let mut sent = (0, 0);
+            let staged = self.cut(survey, &mut |chunk| {
+                if present.get(&(chunk.group, chunk.number)) == Some(&chunk.length()) {
+                    return Ok(());
+                }
+                sent = (sent.0 + 1, sent.1 + chunk.length());
+                to.send(chunk).map_err(|_| inconsistent(self.url, "nobody sends any more"))?;
+                self.progress.advance("", sent.0, sent.1);
+                Ok(())
+            });
+            drop(to);
+            for sender in senders {
+                sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            }
+            staged
+        })
+    }
+
+    fn present_sql(&self) -> String {
+        format!(
             "SELECT grp, chunk, CASE WHEN typeof(body) IN ('text', 'blob') \
              THEN octet_length(body) ELSE 0 END FROM {STAGE} WHERE push = '{}'",
             self.id
-        );
-        let rows = self.link.query(&sql, &[])?;
+        )
+    }
+
+    /// What is staged already, with the lengths.
+    fn present(&self, rows: &Rows) -> Result<HashMap<(u64, u64), u64>> {
         let number = |value: &Value| value.as_integer().and_then(|value| u64::try_from(value).ok());
         rows.rows
             .iter()

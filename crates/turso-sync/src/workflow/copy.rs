@@ -141,6 +141,7 @@ fn into_server(
             link: &link,
             url: &url,
             id: &id,
+            is_new: true,
             client: &client,
             diff: &changes,
             base: before,

@@ -88,7 +88,7 @@ pub fn push(
     };
     folder.save_journal(&journal)?;
     report.changes = Changes::of(changes.summary());
-    match send(&folder, &mut state, &link, &journal, &changes, progress)? {
+    match send(&folder, &mut state, &link, &journal, &changes, true, progress)? {
         None => report.end = PushEnd::Pushed,
         Some(reason) => {
             report.end = PushEnd::Conflict;
@@ -117,6 +117,7 @@ fn send(
     link: &Link,
     journal: &Journal,
     changes: &Diff,
+    is_new: bool,
     progress: &dyn Progress,
 ) -> Result<Option<Reason>> {
     let (url, base) = (state.url.clone(), folder.base());
@@ -125,6 +126,7 @@ fn send(
         link,
         url: &url,
         id: &journal.push,
+        is_new,
         client: &client,
         diff: changes,
         base: &base,
@@ -207,7 +209,7 @@ fn resume(
     }
     match changes {
         Some(changes) if journal.encoding == ENCODING => {
-            let conflict = send(folder, state, link, journal, &changes, progress)?;
+            let conflict = send(folder, state, link, journal, &changes, false, progress)?;
             Ok(conflict.is_none().then_some(summary))
         }
         _ => {

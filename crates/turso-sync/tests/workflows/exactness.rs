@@ -1,5 +1,7 @@
 //! What travels arrives as it was, by type and bit, and with its definitions.
 
+use std::fmt::Write as _;
+
 use rusqlite::Connection;
 use turso_sync::{PullEnd, PushEnd};
 
@@ -40,6 +42,45 @@ fn odd_values_are_pushed_and_pulled_exactly() {
     assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed);
     desk.assert_server_is(&ours);
     assert_eq!(desk.pull(&theirs).unwrap().end, PullEnd::Pulled);
+    assert_same(&ours, &theirs);
+}
+
+#[test]
+fn one_odd_value_among_plain_rows_arrives_exactly() {
+    let odd = [
+        "1.5",
+        "0.0 * -1",
+        "9e999",
+        "x''",
+        "x'00'",
+        "x'0b'",
+        "CAST(x'61ff' AS TEXT)",
+        "'a' || char(0) || 'b'",
+        "9007199254740993",
+        "zeroblob(300000)",
+        "printf('%.*c', 300000, 'x')",
+        "'1.5'",
+        "NULL",
+    ];
+    let mut sql = String::new();
+    for (at, odd) in odd.iter().enumerate() {
+        // Each type of column, in a page that is plain besides.
+        for column in ["i", "t", "v", "n"] {
+            write!(
+                sql,
+                "CREATE TABLE p{at}{column} (id INTEGER PRIMARY KEY, i INT, t TEXT, v, n NUMERIC);
+                 WITH RECURSIVE s (x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM s WHERE x < 40)
+                 INSERT INTO p{at}{column} SELECT x, x, 't' || x, x, x FROM s;
+                 UPDATE p{at}{column} SET {column} = {odd} WHERE id = 17;"
+            )
+            .unwrap();
+        }
+    }
+    let desk = Desk::new();
+    let ours = desk.file("ours.db", &sql);
+    desk.init(&ours).unwrap();
+    assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed);
+    let theirs = desk.synced("theirs.db");
     assert_same(&ours, &theirs);
 }
 
