@@ -157,9 +157,12 @@ impl Table {
         let columns = listed(names.map(|(at, name)| format!("{name} AS c{at}")));
         let table = quoted(&self.name);
         if let Some(rowid) = self.rowid {
+            // Without a limit of its own, SQLite need not copy the rows before it looks at them.
             return format!(
                 "(SELECT {rowid} AS r{columns} FROM {table} NOT INDEXED WHERE {rowid} > ?1 \
-                 ORDER BY {rowid} LIMIT ?2)"
+                 AND {rowid} <= coalesce((SELECT {rowid} FROM {table} NOT INDEXED \
+                 WHERE {rowid} > ?1 ORDER BY {rowid} LIMIT 1 OFFSET ?2 - 1), {}))",
+                i64::MAX
             );
         }
         let order = if self.without_rowid {
@@ -257,7 +260,7 @@ impl Asking<'_> {
         loop {
             let begin = if is_first && table.rowid.is_some() {
                 // Includes the smallest.
-                sql.replacen("> ?1", ">= ?1", 1)
+                sql.replace("> ?1", ">= ?1")
             } else {
                 sql.clone()
             };
@@ -400,7 +403,7 @@ impl Asking<'_> {
         let table = self.work.table;
         let parsed = self.parse(json)?;
         let page = if is_first && table.rowid.is_some() {
-            page.replacen("> ?1", ">= ?1", 1)
+            page.replace("> ?1", ">= ?1")
         } else {
             page.to_owned()
         };
@@ -416,8 +419,10 @@ impl Asking<'_> {
             if zeros.is_empty() {
                 continue;
             }
+            let order = if table.rowid.is_some() { " ORDER BY r" } else { "" };
             let sql = format!(
-                "SELECT c{column} FROM {page} WHERE typeof(c{column}) = 'real' AND c{column} = 0.0"
+                "SELECT c{column} FROM {page} WHERE typeof(c{column}) = 'real' \
+                 AND c{column} = 0.0{order}"
             );
             let params = [Value::Integer(from), Value::Integer(limit as i64)];
             let rows = snapshot.query(&sql, &params)?;
