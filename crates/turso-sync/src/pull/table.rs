@@ -20,6 +20,8 @@ const PAGE_BYTES: usize = 3 << 20;
 /// Before anything is known about the rows.
 const FIRST_PAGE_ROWS: usize = 500;
 const PAGE_ROWS_MAX: usize = 50_000;
+/// SQLite gives a function at most 127 arguments; 20 arrays hold the 2,000 columns it allows.
+const ARRAY_MAX: usize = 100;
 /// How much of a large value is fetched at once.
 const PIECE_BYTES: u64 = 2 << 20;
 
@@ -64,6 +66,17 @@ impl Expects {
         } else {
             Self::Any
         }
+    }
+}
+
+/// The SQL of an array of `r` and the values; of arrays of them, if there are [`ARRAY_MAX`] or more.
+fn array(values: impl Iterator<Item = String>) -> String {
+    let values: Vec<String> = std::iter::once("r".to_owned()).chain(values).collect();
+    let arrays: Vec<String> =
+        values.chunks(ARRAY_MAX).map(|some| format!("json_array({})", some.join(", "))).collect();
+    match &arrays[..] {
+        [array] => array.clone(),
+        arrays => format!("json_array({})", arrays.join(", ")),
     }
 }
 
@@ -118,12 +131,12 @@ impl Table {
     /// written value by value.
     fn row(&self, in_hex: bool) -> String {
         let names = || (0..self.columns.len()).map(|at| format!("c{at}"));
-        let full = listed(names().map(|name| cell::sql(&name, in_hex)));
+        let full = array(names().map(|name| cell::sql(&name, in_hex)));
         if in_hex {
-            return format!("json_array(r{full})");
+            return full;
         }
         let columns = || names().zip(&self.columns);
-        let plain = listed(columns().map(|(name, column)| match column.expects {
+        let plain = array(columns().map(|(name, column)| match column.expects {
             Expects::Odd => cell::sql(&name, false),
             Expects::Text | Expects::Any => name,
         }));
@@ -142,12 +155,17 @@ impl Table {
             })
             .collect();
         if odd.is_empty() {
-            return format!("json_array(r{plain})");
+            return plain;
         }
-        format!(
-            "CASE WHEN {} THEN json_array(r{full}) ELSE json_array(r{plain}) END",
-            odd.join(" OR ")
-        )
+        // In brackets by groups, because SQLite nests what `OR` connects, and only so deep.
+        let odd: Vec<String> =
+            odd.chunks(ARRAY_MAX).map(|group| format!("({})", group.join(" OR "))).collect();
+        format!("CASE WHEN {} THEN {full} ELSE {plain} END", odd.join(" OR "))
+    }
+
+    /// Whether a row comes in several arrays, see [`array`].
+    fn is_wide(&self) -> bool {
+        self.columns.len() >= ARRAY_MAX
     }
 
     /// The rows of one page as `r`, the rowid, and `c0`, `c1`, …; its parameters are where it
@@ -315,7 +333,7 @@ impl Asking<'_> {
     }
 
     fn parse<'p>(&self, json: &'p str) -> Result<Vec<Vec<Cell<'p>>>> {
-        parse(json).map_err(|what| self.inconsistent(&what))
+        self.work.table.parse(json).map_err(|what| self.inconsistent(&what))
     }
 
     /// Values too large for a page.
@@ -444,8 +462,17 @@ impl Asking<'_> {
     }
 }
 
-fn parse(json: &str) -> Result<Vec<Vec<Cell<'_>>>, String> {
-    serde_json::from_str(json).map_err(|error| format!("a page cannot be read: {error}"))
+impl Table {
+    /// The rows of a page.
+    fn parse<'p>(&self, json: &'p str) -> Result<Vec<Vec<Cell<'p>>>, String> {
+        let rows = if self.is_wide() {
+            serde_json::from_str::<Vec<Vec<Vec<Cell<'p>>>>>(json)
+                .map(|rows| rows.into_iter().map(|arrays| arrays.concat()).collect())
+        } else {
+            serde_json::from_str(json)
+        };
+        rows.map_err(|error| format!("a page cannot be read: {error}"))
+    }
 }
 
 struct Writing<'w> {
@@ -468,7 +495,7 @@ impl Writing<'_> {
             .map_err(Error::sqlite(self.file, format!("writing {}", table.name)))?;
         let mut last = None;
         for page in pages {
-            let rows = parse(&page.json).map_err(|what| self.inconsistent(&what))?;
+            let rows = table.parse(&page.json).map_err(|what| self.inconsistent(&what))?;
             if rows.len() as u64 != page.rows {
                 return Err(self.inconsistent("a page has not the rows that it counts"));
             }

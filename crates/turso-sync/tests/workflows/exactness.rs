@@ -85,6 +85,32 @@ fn one_odd_value_among_plain_rows_arrives_exactly() {
 }
 
 #[test]
+fn wide_tables_travel() {
+    let mut sql = String::new();
+    for width in [99, 100, 126, 127, 200, 700] {
+        let columns =
+            |of: &dyn Fn(usize) -> String| (0..width).map(of).collect::<Vec<_>>().join(", ");
+        let types = ["TEXT", "INT", "", "REAL"];
+        write!(
+            sql,
+            "CREATE TABLE w{width} (id INTEGER PRIMARY KEY, {});
+             INSERT INTO w{width} VALUES (1, {});
+             INSERT INTO w{width} VALUES (2, {});",
+            columns(&|at| format!("c{at} {}", types[at % 4])),
+            columns(&|at| at.to_string()),
+            columns(&|at| if at == width - 1 { "x'00ff'".into() } else { format!("'v{at}'") }),
+        )
+        .unwrap();
+    }
+    let desk = Desk::new();
+    let ours = desk.file("ours.db", &sql);
+    desk.init(&ours).unwrap();
+    assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed);
+    let theirs = desk.synced("theirs.db");
+    assert_same(&ours, &theirs);
+}
+
+#[test]
 fn large_values_travel_by_themselves() {
     let desk = Desk::new();
     let ours = desk.path("ours.db");
