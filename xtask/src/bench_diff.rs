@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::bench::replace_between;
 use crate::shell;
 
 const DOCUMENT: &str = "docs/performance.md";
@@ -71,7 +72,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let outcome = measure(&program, &folder, rows);
     // The files are large.
     std::fs::remove_dir_all(&folder).context("cannot remove the benchmark's files")?;
-    replace_table(&root.join(DOCUMENT), &outcome?)
+    replace_between(&root.join(DOCUMENT), BEGIN, END, &format!("\n{}", outcome?))
 }
 
 fn measure(program: &Path, folder: &Path, rows: u64) -> Result<String> {
@@ -172,18 +173,6 @@ fn fastest(costs: &[Cost]) -> Cost {
         cpu_seconds: least(|cost| cost.cpu_seconds),
         peak_mib: costs.iter().map(|cost| cost.peak_mib).fold(0.0, f64::max),
     }
-}
-
-fn replace_table(document: &Path, table: &str) -> Result<()> {
-    let text = std::fs::read_to_string(document)
-        .with_context(|| format!("cannot read {}", document.display()))?;
-    let (Some(begin), Some(end)) = (text.find(BEGIN), text.find(END)) else {
-        bail!("{} lacks the marks `{BEGIN}` and `{END}`", document.display());
-    };
-    let text = format!("{}\n{table}\n{}", &text[..begin + BEGIN.len()], &text[end..]);
-    std::fs::write(document, text)?;
-    eprintln!("rewritten: {}", document.display());
-    Ok(())
 }
 
 fn mib(path: &Path) -> f64 {
