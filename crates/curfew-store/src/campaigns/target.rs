@@ -305,7 +305,8 @@ fn folded(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
-fn change(
+/// A change of one value of a target, for the log.
+pub(super) fn change(
     instance_id: i64,
     contact_id: i64,
     field: &'static str,

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    super::{CampaignChange, CampaignEditor, CampaignError, InstanceFields, TypeFields},
+    super::{CampaignEditor, CampaignError, InstanceFields, TypeFields, target::change},
     CAMPAIGN_KIND, CAMPAIGN_TYPE, LegacyReport, LegacyRequest, STAND_IN,
     analysis::{Analysis, Group, marker},
 };
@@ -89,23 +89,6 @@ impl CampaignEditor<'_> {
             self.record(change(instance_id, *contact_id, "status", former.clone(), sent))?;
         }
         Ok(())
-    }
-}
-
-fn change(
-    instance_id: i64,
-    contact_id: i64,
-    field: &'static str,
-    old_value: Option<String>,
-    new_value: Option<String>,
-) -> CampaignChange {
-    CampaignChange {
-        entity: "campaign_target",
-        entity_id: format!("{instance_id}/{contact_id}"),
-        field,
-        old_value,
-        new_value,
-        requires_rescheduling: true,
     }
 }
 
