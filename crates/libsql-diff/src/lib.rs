@@ -78,5 +78,7 @@ pub use operation::{
 pub use progress::{OnProgress, Progress};
 pub use script::{ScriptApplied, Statement, Statements, apply_script, statements};
 pub use sqlite::Encoding;
+pub use sqltext::quoted;
+pub use statements::Names;
 pub use summary::{EditKind, Summary, TableSummary};
 pub use value::{Value, ValueRef};

@@ -344,7 +344,8 @@ impl TableChange {
         }
     }
 
-    pub(crate) fn key_columns(&self) -> &[KeyColumn] {
+    /// The columns of the primary key by which rows are told apart; none if they are not.
+    pub fn key_columns(&self) -> &[KeyColumn] {
         match &self.identity {
             Identity::Key { columns, .. } => columns,
             Identity::Rowid { .. } | Identity::Nothing => &[],

@@ -1,7 +1,7 @@
 //! Reading and writing pieces of SQL text: quoting, tokens, top-level commas.
 
 /// `name` as an SQL identifier, always quoted.
-pub(crate) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -1,19 +1,24 @@
-//! The statements that write a table's rows, shared by applying and by SQL text.
+//! The statements that write a table's rows, shared by applying, by SQL text, and by who applies a
+//! diff elsewhere.
 
 use crate::operation::{ColumnSource, Identity, TableChange, TableEdit};
 use crate::sqltext::{quoted, quoted_list};
 
-/// The table and its columns as they are called at one moment of the change.
-pub(crate) struct Names {
+/// A table and its columns, quoted, as they are called at one moment of its change: for those who
+/// carry out a diff by statements of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The table.
     pub table: String,
-    /// For each of the change's columns, its quoted name; None if it is not there yet.
+    /// For each of the change's columns, its name; None if it is not there yet.
     pub columns: Vec<Option<String>>,
+    /// The rowid; None if it has no name.
     pub rowid: Option<String>,
 }
 
 impl Names {
     /// Before a table is rebuilt or gets its new columns.
-    pub(crate) fn before(change: &TableChange) -> Self {
+    pub fn before(change: &TableChange) -> Self {
         let mut names = Self::after(change);
         match &change.edit {
             TableEdit::Rebuild { old_name, sources, rowids, .. } => {
@@ -37,7 +42,8 @@ impl Names {
         names
     }
 
-    pub(crate) fn after(change: &TableChange) -> Self {
+    /// Once it is.
+    pub fn after(change: &TableChange) -> Self {
         Self {
             table: quoted(&change.name),
             columns: change.columns.iter().map(|column| Some(quoted(&column.name))).collect(),
@@ -53,8 +59,8 @@ impl Names {
         self.columns.get(column).and_then(Option::as_deref).unwrap_or("NULL")
     }
 
-    /// ` WHERE` with a term for each part of the key, its value given by `value`.
-    pub(crate) fn by_key(
+    /// A term for each part of the key, its value given by `value`; nothing for a table without.
+    pub fn key_condition(
         &self,
         change: &TableChange,
         mut value: impl FnMut(usize) -> String,
@@ -73,7 +79,16 @@ impl Names {
                 }
             })
             .collect();
-        format!(" WHERE {}", terms.join(" AND "))
+        terms.join(" AND ")
+    }
+
+    /// ` WHERE` with the key's condition.
+    pub(crate) fn by_key(
+        &self,
+        change: &TableChange,
+        value: impl FnMut(usize) -> String,
+    ) -> String {
+        format!(" WHERE {}", self.key_condition(change, value))
     }
 
     /// ` WHERE` for the rowid.

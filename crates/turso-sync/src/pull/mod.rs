@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use libsql_diff::quoted;
 use libsql_link::blocking::{Link, Snapshot};
 use libsql_link::{Error as LinkError, Statement, Value};
 use rusqlite::Connection;
@@ -16,8 +17,8 @@ use rusqlite::config::DbConfig;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
 use crate::push::inconsistent;
+use crate::push::literal;
 use crate::push::schema::{Entry, SCHEMA_SQL, Schema};
-use crate::push::{literal, quoted};
 use crate::state::{remove_database, sync_file};
 
 /// How often fetching begins anew after a break.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use libsql_diff::quoted;
 use libsql_link::blocking::Snapshot;
 use libsql_link::{Error as LinkError, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -13,7 +14,7 @@ use super::Fetched;
 use super::cell::{self, Cell, LARGE_BYTES, LARGE_MARK, ZERO_MARK};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::push::{inconsistent, listed, quoted};
+use crate::push::{inconsistent, listed};
 
 /// What a page should have. A server sends at most 10 MB at once, and texts of at most 5 MB.
 const PAGE_BYTES: usize = 3 << 20;

@@ -36,6 +36,8 @@ pub(crate) enum Form {
     FarReal,
     Infinity,
     NegativeZero,
+    /// The other zero, written as any real.
+    Zero,
     Blob,
     OddText,
     Apart,
@@ -49,6 +51,7 @@ impl Form {
             Value::Null | Value::Integer(_) => Self::Plain,
             Value::Real(real) if real.is_infinite() => Self::Infinity,
             Value::Real(real) if *real == 0.0 && real.is_sign_negative() => Self::NegativeZero,
+            Value::Real(real) if *real == 0.0 => Self::Zero,
             Value::Real(real) => match parts(*real).1.unsigned_abs() {
                 0..=62 => Self::Real,
                 63..=124 => Self::FarReal,
@@ -96,6 +99,11 @@ impl Forms {
         self.0 & form.bit() != 0
     }
 
+    /// Whether some values are zeros, of which there are two that SQL calls equal.
+    pub(crate) fn has_zeros(self) -> bool {
+        self.has(Form::NegativeZero) || self.has(Form::Zero)
+    }
+
     /// The SQL that reads cell `index` of the row `j.value`; `push` is the push's identity.
     pub(crate) fn sql(self, index: usize, push: &str) -> String {
         if self.0 & !Form::Plain.bit() == 0 {
@@ -136,7 +144,8 @@ impl Forms {
         let mut sql = format!("CASE json_type(j.value, '$[{index}]') WHEN 'array' THEN CASE ");
         let _ = write!(sql, "{}", part(0));
         for (form, letter, expression) in arms {
-            if self.has(form) {
+            let is_zero = form == Form::Real && self.has(Form::Zero);
+            if self.has(form) || is_zero {
                 let _ = write!(sql, " WHEN '{letter}' THEN {expression}");
             }
         }
@@ -160,9 +169,9 @@ pub(crate) fn write(
             push_text(out, text);
             Ok(())
         }
-        (Form::Real | Form::FarReal, Value::Real(real)) => {
+        (Form::Real | Form::FarReal | Form::Zero, Value::Real(real)) => {
             let (m, e) = parts(*real);
-            let letter = if form == Form::Real { 'r' } else { 'q' };
+            let letter = if form == Form::FarReal { 'q' } else { 'r' };
             write!(out, "[\"{letter}\",{m},{e}]")
         }
         (Form::Infinity, Value::Real(real)) => {

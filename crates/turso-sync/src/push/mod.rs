@@ -25,8 +25,8 @@ use crate::progress::{Progress, Step};
 use chunks::Chunk;
 pub(crate) use chunks::ENCODING;
 use schema::{Misfit, SCHEMA_SQL, Schema};
-use script::{Plan, ROW_CHECK, SIGN, Staged, script};
-pub(crate) use script::{listed, literal, quoted};
+use script::{Plan, ROW_CHECK, SIGN, Staged, ZERO_SIGN, script};
+pub(crate) use script::{listed, literal};
 use survey::survey;
 
 /// One row for each push that was carried out or given up: kept [`KEPT_DAYS`] days.
@@ -144,6 +144,7 @@ impl Push<'_> {
         let mut survey = survey(self.diff)?;
         let mut allows_dangling = false;
         let mut checks_references = true;
+        let mut tells_zeros = true;
         // Where an attempt before this one may have got to, nothing is known.
         let mut may_be_applied = !self.is_new;
         let mut attempt = 0;
@@ -176,6 +177,7 @@ impl Push<'_> {
                 schema: &schema,
                 allows_dangling,
                 checks_references,
+                tells_zeros,
             })?);
             let is_last = attempt >= ATTEMPTS_MAX;
             let Err(error) = self.link.batch_without_foreign_keys(&statements) else {
@@ -221,6 +223,9 @@ impl Push<'_> {
                 }
                 _ if says.contains("foreign key mismatch") && checks_references => {
                     checks_references = false;
+                }
+                _ if says.contains(&format!("no such function: {ZERO_SIGN}")) && tells_zeros => {
+                    tells_zeros = false;
                 }
                 _ if !is_last && (may_be_applied || error.is_transient()) => {}
                 _ if may_be_applied => {

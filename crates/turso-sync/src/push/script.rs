@@ -9,15 +9,15 @@
 //! 4. checks the foreign keys, and clears the stage.
 
 use libsql_diff::{
-    ColumnSource, Diff, Identity, ObjectKind, Operation, SequenceChange, Setting, TableChange,
-    TableEdit,
+    ColumnSource, Diff, Names, ObjectKind, Operation, SequenceChange, Setting, TableChange,
+    TableEdit, quoted,
 };
 use libsql_link::{Statement, Value};
 
 use super::cell::inline;
 use super::chunks::Chunk;
 use super::schema::{Entry, Schema};
-use super::survey::{Group, Section, Survey, Work, key_columns};
+use super::survey::{Group, Section, Survey, Work};
 use super::{KEPT_DAYS, MARKER, STAGE};
 use crate::error::{Error, Result};
 
@@ -30,6 +30,9 @@ const PARKED: &str = "\"_turso_sync_parked\"";
 pub(crate) const SIGN: &str = "turso-sync: ";
 const CHECKS: [&str; 6] = ["stage", "schema", "count", "setting", "references", ROW_CHECK];
 pub(crate) const ROW_CHECK: &str = "row";
+
+/// The one function that shows the sign of a zero. libSQL's server has it, a plain SQLite may not.
+pub(crate) const ZERO_SIGN: &str = "atan2";
 
 /// What was staged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) allows_dangling: bool,
     /// Whether references are checked at all; not where SQLite calls a foreign key mismatched.
     pub(crate) checks_references: bool,
+    /// Whether 0.0 and −0.0 are told apart, for which the server needs a function.
+    pub(crate) tells_zeros: bool,
 }
 
 /// The tables that this program keeps on the server.
@@ -100,7 +105,7 @@ pub(crate) fn abandon(push: &str, client: &str) -> Vec<Statement> {
 
 /// The statements of the transaction, without `BEGIN` and `COMMIT`.
 pub(crate) fn script(plan: &Plan<'_>) -> Result<Vec<Statement>> {
-    let mut out = Writer { statements: Vec::new(), push: plan.push };
+    let mut out = Writer { statements: Vec::new(), push: plan.push, tells_zeros: plan.tells_zeros };
     out.guard();
     out.marker(plan)?;
     out.check_stage(plan.staged);
@@ -214,6 +219,7 @@ impl<'s> Triggers<'s> {
 struct Writer<'p> {
     statements: Vec<Statement>,
     push: &'p str,
+    tells_zeros: bool,
 }
 
 impl Writer<'_> {
@@ -342,10 +348,10 @@ impl Writer<'_> {
             (0..key_width).collect()
         } else {
             // A deleted row's key is among its values.
-            key_columns(table)
+            table.key_columns().iter().map(|key| key.column).collect()
         };
         // A column of a virtual table may be called as one of the cells is.
-        let reading = if table.is_virtual { names.qualified() } else { names.clone() };
+        let reading = if table.is_virtual { qualified(names) } else { names.clone() };
         let found = if group.by_rowid {
             let rowid = reading.rowid.as_deref().ok_or_else(|| Error::Unsupported {
                 subject: table.name.clone(),
@@ -353,7 +359,7 @@ impl Writer<'_> {
             })?;
             format!("{rowid} = NEW.c0")
         } else {
-            reading.by_key(table, |part| cell(key[part]))
+            reading.key_condition(table, |part| cell(key[part]))
         };
         let mut terms = vec![found.clone()];
         let mut sets = Vec::new();
@@ -369,9 +375,19 @@ impl Writer<'_> {
                 "+{read} IS {old} COLLATE BINARY AND typeof({read}) = typeof({old})",
                 old = cell(old)
             );
+            let is_zero_told = if self.tells_zeros && group.forms[old].has_zeros() {
+                let (old, sign) = (cell(old), |of: &str| format!("{ZERO_SIGN}({of}, -1.0)"));
+                format!(
+                    " AND CASE WHEN {old} = 0.0 AND typeof({old}) = 'real' THEN {} = {} ELSE 1 END",
+                    sign(read),
+                    sign(&old)
+                )
+            } else {
+                String::new()
+            };
             terms.push(match &is_same {
-                Some(is_same) => format!("({is_same} OR {holds})"),
-                None => format!("({holds})"),
+                Some(is_same) => format!("({is_same} OR {holds}{is_zero_told})"),
+                None => format!("({holds}{is_zero_told})"),
             });
             if group.work == Work::Update {
                 let new = cell(old + 1);
@@ -557,72 +573,13 @@ impl Writer<'_> {
     }
 }
 
-/// A table and its columns as they are called at one moment of the change.
-#[derive(Clone)]
-struct Names {
-    table: String,
-    /// None for a column that is not there yet.
-    columns: Vec<Option<String>>,
-    rowid: Option<String>,
-}
-
-impl Names {
-    fn before(change: &TableChange) -> Self {
-        let mut names = Self::after(change);
-        match &change.edit {
-            TableEdit::Rebuild { old_name, sources, rowids, .. } => {
-                names.table = quoted(old_name);
-                names.columns = sources
-                    .iter()
-                    .map(|source| match source {
-                        ColumnSource::Column(name) => Some(quoted(name)),
-                        ColumnSource::Fill(_) => None,
-                    })
-                    .collect();
-                if let Some((old, _)) = rowids {
-                    names.rowid = Some(old.clone());
-                }
-            }
-            TableEdit::AddColumns { columns_before, .. } => {
-                names.columns[*columns_before..].fill(None);
-            }
-            _ => {}
-        }
-        names
-    }
-
-    fn after(change: &TableChange) -> Self {
-        Self {
-            table: quoted(&change.name),
-            columns: change.columns.iter().map(|column| Some(quoted(&column.name))).collect(),
-            rowid: match &change.identity {
-                Identity::Rowid { name } => Some(name.clone()),
-                Identity::Key { rowid, .. } => rowid.clone(),
-                Identity::Nothing => None,
-            },
-        }
-    }
-
-    fn qualified(&self) -> Self {
-        let of_table = |name: &String| format!("{}.{name}", self.table);
-        Self {
-            table: self.table.clone(),
-            columns: self.columns.iter().map(|name| name.as_ref().map(of_table)).collect(),
-            rowid: self.rowid.as_ref().map(of_table),
-        }
-    }
-
-    fn by_key(&self, change: &TableChange, value: impl Fn(usize) -> String) -> String {
-        let Identity::Key { columns, .. } = &change.identity else { return "0".to_owned() };
-        let terms: Vec<String> = columns
-            .iter()
-            .enumerate()
-            .map(|(part, key)| {
-                let name = self.columns[key.column].as_deref().unwrap_or("NULL");
-                format!("{name} = {} COLLATE {}", value(part), quoted(&key.collation))
-            })
-            .collect();
-        terms.join(" AND ")
+/// The names with the table before each, as a join of it with other tables needs them.
+fn qualified(names: &Names) -> Names {
+    let of_table = |name: &String| format!("{}.{name}", names.table);
+    Names {
+        table: names.table.clone(),
+        columns: names.columns.iter().map(|name| name.as_ref().map(of_table)).collect(),
+        rowid: names.rowid.as_ref().map(of_table),
     }
 }
 
@@ -645,11 +602,6 @@ pub(crate) fn listed(names: impl IntoIterator<Item = String>) -> String {
         list.push_str(&name);
         list
     })
-}
-
-/// A name as SQL writes it.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text as SQL writes it.

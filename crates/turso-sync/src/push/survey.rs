@@ -137,7 +137,7 @@ impl Group {
             // A deleted row's key is among its values.
             Work::Delete if !self.by_rowid => 0,
             _ if self.by_rowid => 1,
-            _ => key_columns(table).len(),
+            _ => table.key_columns().len(),
         }
     }
 
@@ -180,16 +180,6 @@ impl Group {
             }
         }
         cells
-    }
-}
-
-/// The columns of a table's key, by index into its columns.
-pub(crate) fn key_columns(table: &TableChange) -> Vec<usize> {
-    match &table.identity {
-        libsql_diff::Identity::Key { columns, .. } => {
-            columns.iter().map(|key| key.column).collect()
-        }
-        _ => Vec::new(),
     }
 }
 

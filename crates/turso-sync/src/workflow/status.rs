@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use libsql_diff::quoted;
 use libsql_link::Value;
 use libsql_link::blocking::Link;
 use rusqlite::{Connection, OpenFlags};
@@ -11,7 +12,7 @@ use super::{Remote, compare};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
 use crate::push::schema::{SCHEMA_SQL, Schema};
-use crate::push::{MARKER, quoted, server_schema};
+use crate::push::{MARKER, server_schema};
 use crate::report::{Changes, RemoteStatus, StatusReport};
 use crate::state::{Folder, State};
 

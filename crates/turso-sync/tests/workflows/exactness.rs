@@ -46,6 +46,35 @@ fn odd_values_are_pushed_and_pulled_exactly() {
 }
 
 #[test]
+fn a_zero_whose_sign_changed_on_the_server_is_a_conflict() {
+    let changes = [
+        "DELETE FROM t WHERE id = 1",
+        "UPDATE t SET v = 7 WHERE id = 1",
+        "UPDATE t SET u = 7 WHERE id = 1",
+    ];
+    for (server_has, base_has) in [("0.0 * -1", "0.0"), ("0.0", "0.0 * -1")] {
+        for change_here in changes {
+            let desk = Desk::new();
+            desk.serve("CREATE TABLE t (id INTEGER PRIMARY KEY, v, u UNIQUE)");
+            desk.serve(&format!("INSERT INTO t VALUES (1, {base_has}, {base_has}), (2, 0, 2.5)"));
+            let ours = desk.synced("ours.db");
+            desk.serve(&format!("UPDATE t SET v = {server_has}, u = {server_has} WHERE id = 1"));
+            change(&ours, change_here);
+            let report = desk.push(&ours).unwrap();
+            assert_eq!(
+                report.end,
+                PushEnd::Conflict,
+                "{change_here} with {server_has}: {report:?}"
+            );
+            // As it was, it fits.
+            desk.serve(&format!("UPDATE t SET v = {base_has}, u = {base_has} WHERE id = 1"));
+            assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed, "{change_here}");
+            desk.assert_server_is(&ours);
+        }
+    }
+}
+
+#[test]
 fn one_odd_value_among_plain_rows_arrives_exactly() {
     let odd = [
         "1.5",
