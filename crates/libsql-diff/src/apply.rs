@@ -295,6 +295,7 @@ impl Applying<'_> {
                             writer.delete(key, values.iter().enumerate())?;
                             removed += 1;
                             self.applied.deleted += 1;
+                            self.meter.add(1, 0)?;
                         }
                         RowChange::Update { key, changes, replacement: Some(_) } => {
                             writer.delete(key, changes.iter().map(|c| (c.column, &c.old)))?;
@@ -304,10 +305,11 @@ impl Applying<'_> {
                         RowChange::Update { key, changes, replacement: None } if in_place => {
                             writer.update(key, changes)?;
                             self.applied.updated += 1;
+                            self.meter.add(1, 0)?;
                         }
+                        // Counted when they are done.
                         RowChange::Update { .. } | RowChange::Insert { .. } => has_more = true,
                     }
-                    self.meter.add(1, 0)?;
                 }
                 Some(Ok(Operation::EndTable(counts))) => break counts,
                 Some(Err(error)) => return Err(error),

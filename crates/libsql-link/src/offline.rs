@@ -87,15 +87,29 @@ pub fn sync(
 ) -> Result<OfflineSynced, Error> {
     initialize()?;
     let engine = Engine::new()?;
-    let sync = Sync {
-        path: path.to_owned(),
-        url: url.clone(),
-        options: options.clone(),
-        http: Http::new(url, options),
-        subject: format!("{} (synced with {url})", path.display()),
-        deadline: Deadline::after(options.sync_timeout),
-    };
+    let sync = Sync::new(path, url, options);
     engine.wait(sync.run(direction))
+}
+
+/// What [`sync`] would do: asks the server and looks at the file, and changes neither. The number of
+/// frames that would go to the server, or `None` where there is no file yet.
+///
+/// # Errors
+/// Those of [`sync`] that are known before anything is sent.
+pub fn preview(
+    path: &Path,
+    url: &RemoteUrl,
+    options: &Options,
+    direction: Direction,
+) -> Result<Option<u32>, Error> {
+    initialize()?;
+    let engine = Engine::new()?;
+    let sync = Sync::new(path, url, options);
+    let here = engine.wait(async {
+        let server = sync.ask_generation().await?;
+        sync.look_and_check(direction, server).await
+    })?;
+    Ok(here.map(|here| if direction == Direction::Pull { 0 } else { here.ahead() }))
 }
 
 struct Sync {
@@ -136,14 +150,27 @@ impl Here {
 }
 
 impl Sync {
-    async fn run(&self, direction: Direction) -> Result<OfflineSynced, Error> {
-        let server = self.ask_generation().await?;
-        let mut synced = OfflineSynced { generation: server, ..OfflineSynced::default() };
+    fn new(path: &Path, url: &RemoteUrl, options: &Options) -> Self {
+        Sync {
+            path: path.to_owned(),
+            url: url.clone(),
+            options: options.clone(),
+            http: Http::new(url, options),
+            subject: format!("{} (synced with {url})", path.display()),
+            deadline: Deadline::after(options.sync_timeout),
+        }
+    }
+
+    /// What is here, if a sync of it can work.
+    async fn look_and_check(
+        &self,
+        direction: Direction,
+        server: u32,
+    ) -> Result<Option<Here>, Error> {
         let before = self.look()?;
         if let Some(here) = before {
             self.check(here, server)?;
         }
-        let call = self.call("sync", true);
         match (direction, before) {
             (Direction::Push, None) => {
                 return Err(Error::Io {
@@ -162,6 +189,14 @@ impl Sync {
         if let Some(here) = before {
             self.check_history(here).await?;
         }
+        Ok(before)
+    }
+
+    async fn run(&self, direction: Direction) -> Result<OfflineSynced, Error> {
+        let server = self.ask_generation().await?;
+        let mut synced = OfflineSynced { generation: server, ..OfflineSynced::default() };
+        let before = self.look_and_check(direction, server).await?;
+        let call = self.call("sync", true);
         let mut now = before;
         if let (Direction::Push | Direction::Both, Some(here)) = (direction, before)
             && here.ahead() > 0

@@ -14,7 +14,7 @@ use libsql_link::{Location, Options};
 use rusqlite::Connection;
 use testkit::proxy::Proxy;
 use testkit::sqld::Sqld;
-use turso_sync::{Existing, Place, Progress, PushEnd, PushOptions, Remote, Unwatched};
+use turso_sync::{CopyOptions, Existing, Place, Progress, PushEnd, PushOptions, Remote, Unwatched};
 
 const RUNS: usize = 3;
 /// Statements in one joined text.
@@ -133,8 +133,13 @@ async fn count(url: &str) -> i64 {
 fn serve(file: &Path, url: &str) {
     let place = |location| Place { location, options: Options::new() };
     let (to, _) = Location::parse(url).unwrap();
-    turso_sync::copy(&place(Location::Local(file.to_owned())), &place(to), false, &Unwatched)
-        .unwrap();
+    turso_sync::copy(
+        &place(Location::Local(file.to_owned())),
+        &place(to),
+        CopyOptions::default(),
+        &Unwatched,
+    )
+    .unwrap();
 }
 
 /// 100,000 rows of about 150 bytes, three indexes.

@@ -31,9 +31,21 @@ pub(crate) struct GlobalArgs {
     /// Say nothing on stderr but errors and warnings.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// How long one call to the server may take, such as 5s, 500ms or 2m.
-    #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
-    pub(crate) timeout: Duration,
+    /// How long the command may take in all, such as 5s, 500ms or 2m. Without it, it ends when the
+    /// server does not answer a call within 30s.
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// How a command that writes is carried out, and how it reports.
+#[derive(Debug, Args)]
+pub(crate) struct Manner {
+    /// Only say what would be done; nothing is written, here or there.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The file that programs work on.
@@ -70,7 +82,13 @@ impl WorkingFile {
 pub(crate) struct RemoteArgs {
     /// The remote database: libsql://…, https://… or http://…; without it `TURSO_DATABASE_URL` of
     /// the environment or of a file `.env`.
-    #[arg(long, short, visible_aliases = ["remote-url", "sync-url"], value_name = "URL")]
+    #[arg(
+        long,
+        short,
+        visible_aliases = ["remote-url", "sync-url"],
+        short_alias = 's',
+        value_name = "URL"
+    )]
     pub(crate) url: Option<String>,
     /// The token that the server asks for; better given in `TURSO_AUTH_TOKEN`, as other users of the
     /// machine see arguments.
@@ -155,8 +173,9 @@ Examples:
   turso-sync pull agency.db
   turso-sync pull agency.db --policy theirs
 
-Exit code 1: both sides changed the same columns of the same rows; every such conflict is shown
-with all three values, and with the policy `abort` the file is as it was.")]
+Exit code 1: both sides changed the same columns of the same rows, and nobody settled it: the file
+is as it was. Every such conflict is shown with all three values; the policies `ours` and `theirs`
+settle them, and the exit code is 0.")]
     Pull(workflow::PullArgs),
     /// Throw local changes away: make a file what the remote database has.
     #[command(after_help = "\
@@ -173,7 +192,8 @@ Examples:
   turso-sync watch agency.db --every 30s --policy theirs --json
 
 Pulls, pushes, waits, and begins anew. Conflicts and failures are told and end nothing; after
-failures the wait grows, up to an hour.")]
+failures the wait grows, up to an hour. With --json, each line is an object. With --dry-run, it says
+what one round would do, and ends. --timeout is for each call to the server.")]
     Watch(workflow::WatchArgs),
     /// Look at the connection to a remote database step by step.
     #[command(after_help = "\
@@ -181,7 +201,7 @@ Example:
   turso-sync test --url libsql://agency-example.turso.io
 
 Name, connection, encryption, version, token, reading, writing (a table that is rolled back),
-and the time of a round trip. Exit code 3: a step failed.")]
+and the time of a round trip. --timeout is for each of them. Exit code 3: a step failed.")]
     Test(workflow::TestArgs),
     /// Copy a database to another place: from a file or a server, to a file or a server.
     #[command(after_help = "\
@@ -218,8 +238,9 @@ Examples:
   turso-sync merge base.db ours.db theirs.db --out merged.db
   turso-sync merge base.db ours.db theirs.db --out merged.db --policy theirs
 
-Exit code 1: both sides changed the same thing differently; every such conflict is shown with all
-three values, and with the policy `abort` nothing is written.")]
+Exit code 1: both sides changed the same thing differently, and nobody settled it: nothing is
+written. Every such conflict is shown with all three values; the policies `ours` and `theirs` settle
+them, and the exit code is 0.")]
     Merge(MergeArgs),
     /// (older) Keep a local copy in step with the remote database.
     #[command(after_help = "\
@@ -276,6 +297,17 @@ do not have the protocol; the command says so then and does nothing.")]
     OfflineSync(older::OfflineSyncArgs),
 }
 
+impl Command {
+    /// Whether `--timeout` is for each call to the server, because the command is to go on.
+    pub(crate) fn is_timed_by_call(&self) -> bool {
+        match self {
+            Self::Watch(args) => !args.manner.dry_run,
+            Self::Test(_) => true,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
     /// The database file that is to be changed; alone, a file that is synced: what changed in it
@@ -329,12 +361,8 @@ pub(crate) struct ApplyArgs {
     /// The database file to change.
     #[arg(value_name = "DB")]
     pub(crate) db: PathBuf,
-    /// Only say what would be applied; nothing is written.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }
 
 #[derive(Debug, Subcommand)]
@@ -359,6 +387,9 @@ pub(crate) enum ChangesetCommand {
         /// The file to write.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Only say what would be written.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Make one changeset that does what several do one after the other.
     Concat {
@@ -368,11 +399,15 @@ pub(crate) enum ChangesetCommand {
         /// The file to write.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Only say what would be written.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Apply a changeset to a database.
     #[command(after_help = "\
-Exit code 1: rows were not as the changeset expects them. With `abort` nothing is applied then;
-with `skip` and `replace` the rest is, and what was done about each of them is listed.")]
+Exit code 1: rows were not as the changeset expects them, and with `abort` nothing is applied then.
+With `skip` and `replace` the rest is, what was done about each of them is listed, and the exit
+code is 0.")]
     Apply {
         /// The changeset; `-` reads it from stdin.
         #[arg(value_name = "FILE")]
@@ -383,12 +418,8 @@ with `skip` and `replace` the rest is, and what was done about each of them is l
         /// What to do about a row that is not as the changeset expects it.
         #[arg(long, value_name = "POLICY", value_enum, default_value_t = ConflictPolicy::Abort)]
         on_conflict: ConflictPolicy,
-        /// Only say what would be applied; nothing is written.
-        #[arg(long)]
-        dry_run: bool,
-        /// Print the report as JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        manner: Manner,
     },
 }
 
@@ -419,12 +450,8 @@ pub(crate) struct MergeArgs {
     /// Who wins where both changed the same thing differently.
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = MergePolicy::Abort)]
     pub(crate) policy: MergePolicy,
-    /// Only say what would be merged; nothing is written.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -7,6 +7,7 @@ use turso_sync::{Place, Remote};
 
 use crate::{
     args::{GlobalArgs, RemoteArgs, Secret},
+    interrupt,
     output::{self, Usage},
 };
 
@@ -15,6 +16,8 @@ const URL_VARIABLE: &str = "TURSO_DATABASE_URL";
 /// Holds the token for it.
 const TOKEN_VARIABLE: &str = "TURSO_AUTH_TOKEN";
 
+/// How long one call to the server may take, unless `--timeout` says otherwise.
+const CALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 /// How long it may take to be connected, unless `--timeout` is less.
 const CONNECT_TIMEOUT_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -112,10 +115,12 @@ fn token_for(
 }
 
 fn options(token: Option<Token>, global: &GlobalArgs) -> Options {
+    let timeout = global.timeout.unwrap_or(CALL_TIMEOUT);
     Options::new()
         .token(token)
-        .call_timeout(global.timeout)
-        .connect_timeout(global.timeout.min(CONNECT_TIMEOUT_MAX))
+        .call_timeout(timeout)
+        .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
+        .cancel(interrupt::stop().cancel_token())
 }
 
 /// A file, or a remote database. The token of the environment is for the address of the

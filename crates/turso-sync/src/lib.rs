@@ -26,6 +26,7 @@ pub use report::{
 };
 pub use state::STATE_FORMAT;
 pub use workflow::{
-    Begun, Existing, Place, PullOptions, PushOptions, Remote, Stop, WatchEvent, WatchOptions,
-    adopt, base, begin, copy, diff, init, pull, push, reset, status, watch,
+    Begun, CopyOptions, Existing, InitOptions, Place, PullOptions, PushOptions, Remote,
+    ResetOptions, Stop, WatchEvent, WatchOptions, adopt, base, begin, copy, diff, init, pull, push,
+    reset, status, watch,
 };

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod environment;
+mod interrupt;
 mod output;
 
 use std::process::ExitCode;
@@ -44,13 +45,19 @@ fn main() -> ExitCode {
     match run(&cli, talk) {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Different) => ExitCode::from(1),
-        Err(error) => output::report_error(&error),
+        Err(error) => output::report_error(error),
     }
 }
 
 fn run(cli: &Cli, talk: Talk) -> anyhow::Result<Ending> {
     // Before anything else uses SQLite.
     libsql_link::initialize()?;
+    interrupt::listen()?;
+    if let Some(time) = cli.global.timeout
+        && !cli.command.is_timed_by_call()
+    {
+        interrupt::after(time);
+    }
     match &cli.command {
         Command::Diff(args) => commands::diff::run(args, talk),
         Command::Apply(args) => commands::apply::run(args, talk),

@@ -1,17 +1,17 @@
-//! What all commands print alike: errors, JSON, tables, progress.
+//! What the command says: errors, warnings, talk, progress; the rest is `terminal`'s.
 
 use std::{
-    cell::Cell,
     fmt,
     io::{self, IsTerminal as _, Write as _},
+    ops::ControlFlow,
     process::ExitCode,
-    time::Duration,
 };
 
-use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::{HumanBytes, HumanCount, ProgressBar};
 use turso_sync::Step;
+
+pub(crate) use terminal::{count, print, print_json, table, table_text};
+
+use crate::interrupt::{self, AtWork, Cause};
 
 /// What the user asked for cannot be done as it was asked: exit code 2.
 #[derive(Debug)]
@@ -33,27 +33,28 @@ impl fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 /// Prints an error with its causes and says by the exit code what kind it is.
-pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
-    if is_broken_pipe(error) {
+pub(crate) fn report_error(error: anyhow::Error) -> ExitCode {
+    if terminal::is_broken_pipe(&error) {
         // The reader has seen enough, as with `turso-sync diff a.db b.db --sql | head`.
         return ExitCode::SUCCESS;
     }
     let mut stderr = io::stderr().lock();
-    // A failure to print the error cannot be reported anywhere.
-    let mut said = error.to_string();
-    let _ = writeln!(stderr, "error: {said}");
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        // Many errors name their cause themselves.
-        if !said.contains(&cause) {
-            let _ = writeln!(stderr, "  because {cause}");
-            said = cause;
+    let error = match interrupt::cause() {
+        None => error,
+        Some(Cause::Signal) => {
+            // A failure to print the error cannot be reported anywhere, here and below.
+            let _ = writeln!(stderr, "error: stopped; the next command takes up what was begun");
+            return ExitCode::from(interrupt::EXIT_CODE);
         }
-    }
-    if let Some(hint) = hint(error) {
+        Some(Cause::Time(time)) => error.context(format!(
+            "not finished within {time:?}; try again, or allow more time with --timeout"
+        )),
+    };
+    let _ = stderr.write_all(terminal::error_text(&error).as_bytes());
+    if let Some(hint) = hint(&error) {
         let _ = writeln!(stderr, "  {hint}");
     }
-    ExitCode::from(exit_code(error))
+    ExitCode::from(exit_code(&error))
 }
 
 /// What to do about what SQLite says in few words.
@@ -122,53 +123,10 @@ fn diff_exit_code(error: &libsql_diff::Error) -> u8 {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
-}
-
 /// Says on stderr what must not go unnoticed, `--quiet` or not.
 pub(crate) fn warn(text: &str) {
     // As with errors: there is nowhere to report that this failed.
     let _ = writeln!(io::stderr().lock(), "warning: {text}");
-}
-
-/// Prints a text to stdout.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    io::stdout().lock().write_all(text.as_bytes()).context("cannot write to stdout")
-}
-
-/// Prints a value as JSON to stdout.
-pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    print(&text)
-}
-
-/// An empty table that reads well without colours.
-pub(crate) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header);
-    if let Some(column) = table.column_mut(0) {
-        column.set_padding((0, 1));
-    }
-    table
-}
-
-/// A table as text, without spaces at the ends of lines.
-pub(crate) fn table_text(table: &Table) -> String {
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n") + "\n"
-}
-
-/// A number with separators.
-pub(crate) fn count(number: u64) -> String {
-    HumanCount(number).to_string()
 }
 
 /// Another program has the file and does not let go of it in time.
@@ -195,59 +153,63 @@ impl Talk {
         }
     }
 
-    /// A progress bar, shown if stderr is a terminal.
+    /// A progress bar for work that begins now, shown if stderr is a terminal.
     pub(crate) fn bar(self, doing: &'static str) -> Bar {
-        let doing = Cell::new(doing);
-        if self.is_quiet || !io::stderr().is_terminal() {
-            return Bar { bar: None, doing };
-        }
-        let bar = ProgressBar::new_spinner();
-        bar.enable_steady_tick(Duration::from_millis(100));
-        bar.set_message(doing.get());
-        Bar { bar: Some(bar), doing }
+        let bar = terminal::Bar::new(!self.is_quiet && io::stderr().is_terminal());
+        bar.begin(doing, None);
+        Bar { bar, _at_work: AtWork::begin() }
     }
 }
 
-/// Rows and bytes passed so far, on one line that disappears at the end.
+/// Rows and bytes passed so far, on one line that disappears at the end. While it lives, a signal
+/// ends the work in good order.
 #[derive(Debug)]
 pub(crate) struct Bar {
-    bar: Option<ProgressBar>,
-    doing: Cell<&'static str>,
+    bar: terminal::Bar,
+    _at_work: AtWork,
 }
 
 impl Bar {
-    pub(crate) fn show(&self, table: &str, rows: u64, bytes: u64) {
-        if let Some(bar) = &self.bar {
-            let (doing, rows, bytes) = (self.doing.get(), HumanCount(rows), HumanBytes(bytes));
-            bar.set_message(format!("{doing} {table}: {rows} rows, {bytes}"));
-        }
+    /// With the number of rows that there are in all.
+    pub(crate) fn of(self, rows: u64) -> Self {
+        self.bar.total(rows);
+        self
+    }
+
+    /// Shows how far libsql-diff has come. `Break` when the command is to end.
+    pub(crate) fn show(&self, at: &libsql_diff::Progress) -> ControlFlow<()> {
+        self.bar.rows(&at.table, at.rows, at.bytes);
+        interrupt::check()
+    }
+
+    /// Takes the line away until the next step.
+    pub(crate) fn pause(&self) {
+        self.bar.finish();
     }
 }
 
 impl turso_sync::Progress for Bar {
     fn step(&self, step: Step) {
-        self.doing.set(match step {
+        let doing = match step {
             Step::Asking => "Asking the server",
             Step::Fetching => "Fetching",
             Step::Comparing => "Comparing",
             Step::Staging => "Sending",
             Step::Applying => "The server applies the changes",
             _ => "Writing",
-        });
-        if let Some(bar) = &self.bar {
-            bar.set_message(self.doing.get());
-        }
+        };
+        self.bar.begin(doing, None);
+    }
+
+    fn total(&self, rows: u64) {
+        self.bar.total(rows);
     }
 
     fn advance(&self, table: &str, rows: u64, bytes: u64) {
-        self.show(table, rows, bytes);
+        self.bar.rows(table, rows, bytes);
     }
-}
 
-impl Drop for Bar {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+    fn check(&self) -> ControlFlow<()> {
+        interrupt::check()
     }
 }

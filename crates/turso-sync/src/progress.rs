@@ -43,7 +43,12 @@ pub trait Progress {
         let _ = step;
     }
 
-    /// So far in this step: the table, rows and bytes.
+    /// How many rows this step has in all, where that is known; told after [`Progress::step`].
+    fn total(&self, rows: u64) {
+        let _ = rows;
+    }
+
+    /// So far in this step: the table, rows of all tables, and bytes.
     fn advance(&self, table: &str, rows: u64, bytes: u64) {
         let _ = (table, rows, bytes);
     }

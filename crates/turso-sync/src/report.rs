@@ -44,7 +44,8 @@ impl Changes {
         *self == Self::default()
     }
 
-    pub(crate) fn of(summary: &Summary) -> Self {
+    /// Those of a diff.
+    pub fn of(summary: &Summary) -> Self {
         let mut changes = Self::default();
         for table in &summary.tables {
             changes.inserted += table.inserted;
@@ -191,6 +192,8 @@ impl Conflict {
 /// What `init` did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InitReport {
+    /// Whether nothing was written, and all of this is what would come of it.
+    pub dry_run: bool,
     /// The server's address.
     pub url: String,
     /// Tables on the server.
@@ -313,6 +316,8 @@ pub struct ResetPreview {
 /// What `reset` did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ResetReport {
+    /// Whether nothing was written, and all of this is what would come of it.
+    pub dry_run: bool,
     /// The local changes that were thrown away.
     pub local: Changes,
     /// Where the working file was kept; None if there was none.
@@ -378,6 +383,8 @@ impl StatusReport {
 /// What `copy` did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CopyReport {
+    /// Whether nothing was written, and all of this is what would come of it.
+    pub dry_run: bool,
     /// Where it came from.
     pub from: String,
     /// Where it went.

@@ -24,6 +24,7 @@ const ROOMS: &[(&str, Room)] = &[
     ("curfew-engine", Room::Tier(0)),
     ("libsql-link", Room::Tier(0)),
     ("libsql-pages", Room::Tier(0)),
+    ("terminal", Room::Tier(0)),
     ("curfew-store", Room::Tier(1)),
     ("libsql-diff", Room::Tier(1)),
     ("curfew-app", Room::Tier(2)),

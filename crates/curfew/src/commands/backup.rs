@@ -29,7 +29,7 @@ fn backup_text(report: &BackupReport) -> Result<String, std::fmt::Error> {
         out,
         "Backup {} ({}): {} contacts, {} rows; checked",
         report.backup.display(),
-        indicatif::HumanBytes(report.bytes),
+        terminal::bytes(report.bytes),
         count(report.contacts),
         count(report.schedules)
     )?;

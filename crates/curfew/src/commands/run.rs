@@ -223,5 +223,5 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 
 /// A number with commas between thousands.
 pub(crate) fn count(number: u64) -> String {
-    indicatif::HumanCount(number).to_string()
+    terminal::count(number)
 }

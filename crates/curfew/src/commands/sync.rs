@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::bail;
-use turso_sync::{Begun, PushEnd, PushOptions, PushReport, Remote, Unwatched};
+use turso_sync::{Begun, PushEnd, PushOptions, PushReport, Remote};
 
 use super::run::count;
+use crate::output::Bar;
 
 /// The variable that holds the token. It is no argument: those are seen by everybody on the machine.
 const TOKEN: &str = "TURSO_AUTH_TOKEN";
@@ -29,7 +30,7 @@ impl Synced {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
         let url = url.map(str::to_owned).or_else(|| variable(URL));
         let remote = Remote::new(url.as_deref(), variable(TOKEN).as_deref())?;
-        let before = turso_sync::begin(file, &remote, &Unwatched)?;
+        let before = turso_sync::begin(file, &remote, &Bar::default())?;
         let conflicts = before.conflicts_count();
         if conflicts > 0 {
             bail!(
@@ -50,7 +51,7 @@ impl Synced {
     /// Sends what the run changed. Whether it fitted is part of the summary.
     pub(crate) fn push(&mut self, file: &Path) -> anyhow::Result<()> {
         let options = PushOptions::default();
-        self.after = Some(turso_sync::push(file, &self.remote, &options, &Unwatched)?);
+        self.after = Some(turso_sync::push(file, &self.remote, &options, &Bar::default())?);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{MergePolicy, RemoteArgs, Secret, WorkingFile, parse_time};
+use super::{Manner, MergePolicy, RemoteArgs, Secret, WorkingFile, parse_time};
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -19,9 +19,8 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = MergePolicy::Abort)]
     #[arg(requires = "merge")]
     pub(crate) policy: MergePolicy,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }
 
 #[derive(Debug, Args)]
@@ -45,17 +44,13 @@ pub(crate) struct PushArgs {
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
     /// Keep what is pushed as SQL text in this file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub(crate) diff_file: Option<PathBuf>,
     /// (older) Bring this local copy in step after the push.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) replica_path: Option<PathBuf>,
-    /// Only say what would be pushed; nothing is written, here or there.
-    #[arg(long, conflicts_with = "diff_file")]
-    pub(crate) dry_run: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }
 
 #[derive(Debug, Args)]
@@ -67,12 +62,8 @@ pub(crate) struct PullArgs {
     /// Who wins where the same thing was changed differently here (ours) and there (theirs).
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = MergePolicy::Abort)]
     pub(crate) policy: MergePolicy,
-    /// Only say what would change; nothing is written.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }
 
 #[derive(Debug, Args)]
@@ -84,9 +75,8 @@ pub(crate) struct ResetArgs {
     /// Do not ask.
     #[arg(long, short)]
     pub(crate) yes: bool,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }
 
 #[derive(Debug, Args)]
@@ -101,9 +91,8 @@ pub(crate) struct WatchArgs {
     /// Who wins where the same thing was changed differently here (ours) and there (theirs).
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = MergePolicy::Abort)]
     pub(crate) policy: MergePolicy,
-    /// Print what happened as JSON, one object a line.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }
 
 #[derive(Debug, Args)]
@@ -138,9 +127,8 @@ pub(crate) struct CopyArgs {
     /// The token that the server asks for; better given in `TURSO_AUTH_TOKEN`.
     #[arg(long, short, value_name = "TOKEN")]
     pub(crate) token: Option<Secret>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }
 
 #[derive(Debug, Args)]

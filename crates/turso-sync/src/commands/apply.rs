@@ -1,6 +1,6 @@
 //! `turso-sync apply`.
 
-use std::{fs::File, io::BufReader, ops::ControlFlow, path::Path};
+use std::{fs::File, io::BufReader, path::Path};
 
 use anyhow::Context as _;
 use libsql_diff::{Applied, ApplyOptions, Changeset, Diff, FileKind, OnConflict, OnProgress};
@@ -63,8 +63,8 @@ impl Rows {
 }
 
 pub(crate) fn run(args: &ApplyArgs, talk: Talk) -> anyhow::Result<Ending> {
-    let report = apply(&args.file, &args.db, args.dry_run, talk)?;
-    if args.json {
+    let report = apply(&args.file, &args.db, args.manner.dry_run, talk)?;
+    if args.manner.json {
         output::print_json(&report)?;
     } else {
         output::print(&format!("{}\n", report.in_words(&args.db)))?;
@@ -85,10 +85,7 @@ pub(crate) fn apply(file: &Path, db: &Path, dry_run: bool, talk: Talk) -> anyhow
         &conn
     };
     let bar = talk.bar("Applying");
-    let report = apply_file(given.path(), target, &mut |at| {
-        bar.show(&at.table, at.rows, at.bytes);
-        ControlFlow::Continue(())
-    });
+    let report = apply_file(given.path(), target, &mut |at| bar.show(at));
     drop(bar);
     let (format, rows) = report.map_err(|error| given.name_in(error))?;
     Ok(Report { format, rows, dry_run })

@@ -1,6 +1,6 @@
 //! `turso-sync changeset`.
 
-use std::{fmt::Write as _, ops::ControlFlow, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use libsql_diff::{Change, ChangedRow, Changeset, ChangesetKind, FileKind, Value};
 use serde_json::{Map, Value as Json, json};
@@ -12,18 +12,18 @@ use super::{
 };
 use crate::{
     Ending,
-    args::ChangesetCommand,
+    args::{ChangesetCommand, Manner},
     output::{self, Talk, Usage, count},
 };
 
 pub(crate) fn run(command: &ChangesetCommand, talk: Talk) -> anyhow::Result<Ending> {
     match command {
         ChangesetCommand::Inspect { file, limit, json } => inspect(file, *limit, *json),
-        ChangesetCommand::Invert { file, out } => {
+        ChangesetCommand::Invert { file, out, dry_run } => {
             files::expect_writable(out, &[file])?;
-            write(&open(file)?.invert()?, out, talk)
+            write(&open(file)?.invert()?, out, *dry_run, talk)
         }
-        ChangesetCommand::Concat { files, out } => {
+        ChangesetCommand::Concat { files, out, dry_run } => {
             let inputs: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
             files::expect_writable(out, &inputs)?;
             let mut joined = Changeset::from_bytes(Vec::new())?;
@@ -31,9 +31,10 @@ pub(crate) fn run(command: &ChangesetCommand, talk: Talk) -> anyhow::Result<Endi
                 let next = open(file)?;
                 joined = if index == 0 { next } else { joined.concat(&next)? };
             }
-            write(&joined, out, talk)
+            write(&joined, out, *dry_run, talk)
         }
-        ChangesetCommand::Apply { file, db, on_conflict, dry_run, json } => {
+        ChangesetCommand::Apply { file, db, on_conflict, manner } => {
+            let Manner { dry_run, json } = manner;
             let changeset = open(file)?;
             let conn = files::open_database(db)?;
             let scratch;
@@ -44,10 +45,7 @@ pub(crate) fn run(command: &ChangesetCommand, talk: Talk) -> anyhow::Result<Endi
                 &conn
             };
             let bar = talk.bar("Applying");
-            let applied = changeset.apply(target, (*on_conflict).into(), &mut |at| {
-                bar.show(&at.table, at.rows, at.bytes);
-                ControlFlow::Continue(())
-            });
+            let applied = changeset.apply(target, (*on_conflict).into(), &mut |at| bar.show(at));
             drop(bar);
             let applied = applied?;
             if *json {
@@ -81,8 +79,7 @@ pub(crate) fn run(command: &ChangesetCommand, talk: Talk) -> anyhow::Result<Endi
                 );
                 output::print(&text)?;
             }
-            let untouched = applied.skipped == 0 && applied.replaced == 0;
-            Ok(if untouched { Ending::Done } else { Ending::Different })
+            Ok(Ending::Done)
         }
     }
 }
@@ -97,8 +94,10 @@ fn open(file: &Path) -> anyhow::Result<Changeset> {
     Changeset::open(given.path()).map_err(|error| given.name_in(error.into()))
 }
 
-fn write(changeset: &Changeset, out: &Path, talk: Talk) -> anyhow::Result<Ending> {
-    changeset.save(out)?;
+fn write(changeset: &Changeset, out: &Path, dry_run: bool, talk: Talk) -> anyhow::Result<Ending> {
+    if !dry_run {
+        changeset.save(out)?;
+    }
     let (mut inserted, mut updated, mut deleted) = (0, 0, 0);
     for table in changeset.summary()? {
         inserted += table.inserted;
@@ -106,7 +105,8 @@ fn write(changeset: &Changeset, out: &Path, talk: Talk) -> anyhow::Result<Ending
         deleted += table.deleted;
     }
     talk.say(&format!(
-        "Wrote {}: {} rows inserted, {} updated, {} deleted",
+        "{} {}: {} rows inserted, {} updated, {} deleted",
+        if dry_run { "Would write" } else { "Wrote" },
         out.display(),
         count(inserted),
         count(updated),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use libsql_link::Location;
-use turso_sync::Error;
+use turso_sync::{CopyOptions, Error};
 
 use super::{files, report};
 use crate::{
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &CopyArgs, global: &GlobalArgs, talk: Talk) -> anyhow::R
         expect_target(path, &from.location)?;
     }
     let bar = talk.bar("Copying");
-    let outcome = turso_sync::copy(&from, &to, args.replace, &bar);
+    let options = CopyOptions { replaces: args.replace, dry_run: args.manner.dry_run };
+    let outcome = turso_sync::copy(&from, &to, options, &bar);
     drop(bar);
     let outcome = match outcome {
         Err(Error::TargetNotEmpty { target }) => {
@@ -37,11 +38,12 @@ pub(crate) fn run(args: &CopyArgs, global: &GlobalArgs, talk: Talk) -> anyhow::R
         }
         outcome => outcome?,
     };
-    if args.json {
+    if args.manner.json {
         output::print_json(&outcome)?;
     } else {
         output::print(&format!(
-            "Copied {} to {}: {}\n",
+            "{} {} to {}: {}\n",
+            if outcome.dry_run { "Would copy" } else { "Copied" },
             outcome.from,
             outcome.to,
             report::in_words(&outcome.changes)

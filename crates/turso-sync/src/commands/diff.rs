@@ -1,6 +1,6 @@
 //! `turso-sync diff`.
 
-use std::{fmt::Write as _, ops::ControlFlow, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use libsql_diff::{
     ChangesetKind, Diff, EditKind, Omission, OmissionReason, Operation, Options, RowChange, Rowids,
@@ -25,10 +25,7 @@ pub(crate) fn run(args: &DiffArgs, talk: Talk) -> anyhow::Result<Ending> {
     let rowids = if args.rowids { Rowids::Always } else { Rowids::OnlyWithoutKey };
     let options = Options { rowids, ..Options::default() };
     let bar = talk.bar("Comparing");
-    let diff = libsql_diff::diff_with(a, b, &options, &mut |at| {
-        bar.show(&at.table, at.rows, at.bytes);
-        ControlFlow::Continue(())
-    });
+    let diff = libsql_diff::diff_with(a, b, &options, &mut |at| bar.show(at));
     drop(bar);
     show(&diff?, form, args.limit, talk)
 }

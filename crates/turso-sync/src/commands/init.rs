@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use turso_sync::{Existing, InitReport};
+use turso_sync::{Existing, InitOptions, InitReport};
 
 use super::report;
 use crate::{
@@ -19,12 +19,13 @@ pub(crate) fn run(args: &InitArgs, global: &GlobalArgs, talk: Talk) -> anyhow::R
     } else {
         Existing::KeepIfRemoteIsEmpty
     };
+    let options = InitOptions { existing, dry_run: args.manner.dry_run };
     let file = args.file.path();
     let bar = talk.bar("Asking the server");
-    let outcome = turso_sync::init(file, &remote, existing, &bar);
+    let outcome = turso_sync::init(file, &remote, options, &bar);
     drop(bar);
     let outcome = outcome?;
-    if args.json {
+    if args.manner.json {
         output::print_json(&outcome)?;
     } else {
         output::print(&text(file, &outcome))?;
@@ -44,8 +45,10 @@ pub(crate) fn text(file: &Path, outcome: &InitReport) -> String {
         );
     }
     let fetched = format!("{} rows in {} tables", count(outcome.rows), count(outcome.tables));
+    let dry = outcome.dry_run;
     if !outcome.kept_file {
-        return format!("Fetched {name} from {url}: {fetched}\n");
+        let done = if dry { "Would fetch" } else { "Fetched" };
+        return format!("{done} {name} from {url}: {fetched}\n");
     }
     let next = if outcome.local.is_empty() {
         String::new()
@@ -55,5 +58,6 @@ pub(crate) fn text(file: &Path, outcome: &InitReport) -> String {
             report::in_words(&outcome.local)
         )
     };
-    format!("Kept {name}, compared with {url}: {fetched}\n{next}")
+    let done = if dry { "Would keep" } else { "Kept" };
+    format!("{done} {name}, compared with {url}: {fetched}\n{next}")
 }

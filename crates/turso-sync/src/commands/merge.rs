@@ -1,7 +1,5 @@
 //! `turso-sync merge`.
 
-use std::ops::ControlFlow;
-
 use libsql_diff::{ApplyOptions, Options, Summary};
 use serde_json::json;
 use turso_sync::Conflict;
@@ -32,34 +30,30 @@ pub(crate) fn run(args: &MergeArgs, talk: Talk) -> anyhow::Result<Ending> {
         &args.theirs,
         args.policy.into(),
         &Options::default(),
-        &mut |at| {
-            bar.show(&at.table, at.rows, at.bytes);
-            ControlFlow::Continue(())
-        },
+        &mut |at| bar.show(at),
     );
     drop(bar);
     let merge = merge?;
     let summary = merge.diff.as_ref().map(|diff| diff.summary().clone());
     if let Some(diff) = &merge.diff
-        && !args.dry_run
+        && !args.manner.dry_run
     {
         let ours = files::open_to_read(&args.ours)?;
         let merged = Scratch::of(&ours, &args.ours, Some(&args.out))?;
-        let bar = talk.bar("Merging");
+        let bar = talk.bar("Merging").of(diff.summary().rows_changed());
         libsql_diff::apply_with(diff, &merged.conn, &ApplyOptions::default(), &mut |at| {
-            bar.show(&at.table, at.rows, at.bytes);
-            ControlFlow::Continue(())
+            bar.show(at)
         })?;
         drop(bar);
         merged.keep(&args.out)?;
     }
-    if args.json {
+    if args.manner.json {
         let sum = |of: fn(&libsql_diff::TableSummary) -> u64| -> Option<u64> {
             summary.as_ref().map(|summary| summary.tables.iter().map(of).sum())
         };
         output::print_json(&json!({
             "merged": summary.is_some(),
-            "dry_run": args.dry_run,
+            "dry_run": args.manner.dry_run,
             "inserted": sum(|table| table.inserted),
             "updated": sum(|table| table.updated),
             "deleted": sum(|table| table.deleted),
@@ -72,7 +66,7 @@ pub(crate) fn run(args: &MergeArgs, talk: Talk) -> anyhow::Result<Ending> {
         let conflicts = report::conflicts(&shown, merge.conflicts_count);
         output::print(&(conflicts + &outcome(args, summary.as_ref(), merge.conflicts_count)))?;
     }
-    Ok(if merge.conflicts_count > 0 { Ending::Different } else { Ending::Done })
+    Ok(if summary.is_some() { Ending::Done } else { Ending::Different })
 }
 
 /// The last line: what came of it.
@@ -84,7 +78,7 @@ fn outcome(args: &MergeArgs, summary: Option<&Summary>, conflicts: u64) -> Strin
         );
     };
     let (out, taken) = (args.out.display(), in_words(summary));
-    let done = if args.dry_run { "Would write" } else { "Wrote" };
+    let done = if args.manner.dry_run { "Would write" } else { "Wrote" };
     let settled = match conflicts {
         0 => String::new(),
         conflicts => format!("; {} conflicts settled by --policy", count(conflicts)),

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use libsql_link::{Error, Location, RemoteUrl, blocking::Link, offline};
 use serde::Serialize;
+use turso_sync::Remote;
 
 use super::files;
 use crate::{
@@ -23,11 +24,13 @@ use crate::{
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
+    dry_run: bool,
     url: String,
     pushed_frames: u32,
-    pulled_frames: u32,
+    /// Not known before they come.
+    pulled_frames: Option<u32>,
     fetched: bool,
-    generation: u32,
+    generation: Option<u32>,
     backup: Option<PathBuf>,
 }
 
@@ -36,8 +39,8 @@ pub(crate) fn run(
     global: &GlobalArgs,
     talk: Talk,
 ) -> anyhow::Result<Ending> {
-    let (remote, url) = environment::named_remote(&args.remote.remote(), global)?;
-    let file = &args.db_path;
+    let (remote, url) = environment::named_remote(&args.remote, global)?;
+    let file = args.file.path();
     let link = Link::open(&Location::Remote(url.clone()), remote.options.clone())?;
     let info = link.server()?;
     if info.offline_generation.is_none() {
@@ -45,23 +48,27 @@ pub(crate) fn run(
         link.query("SELECT 1", &[])?;
         return Err(not_offered(args, &url));
     }
-    let backup = if file.exists() { Some(back_up(file)?) } else { None };
     let direction = match args.direction {
         Direction::Pull => offline::Direction::Pull,
         Direction::Push => offline::Direction::Push,
         Direction::Both => offline::Direction::Both,
     };
+    if args.manner.dry_run {
+        return preview(args, &remote, &url, direction);
+    }
+    let backup = if file.exists() { Some(back_up(file)?) } else { None };
     let bar = talk.bar("Syncing");
     let outcome = offline::sync(file, &url, &remote.options, direction);
     drop(bar);
     let synced = outcome.map_err(|error| explained(error, backup.as_deref()))?;
-    if args.json {
+    if args.manner.json {
         output::print_json(&Report {
+            dry_run: false,
             url: url.to_string(),
             pushed_frames: synced.pushed_frames,
-            pulled_frames: synced.pulled_frames,
+            pulled_frames: Some(synced.pulled_frames),
             fetched: synced.fetched,
-            generation: synced.generation,
+            generation: Some(synced.generation),
             backup,
         })?;
         return Ok(Ending::Done);
@@ -80,9 +87,43 @@ pub(crate) fn run(
     Ok(Ending::Done)
 }
 
+/// Says what would go to the server, and whether anything stands in the way.
+fn preview(
+    args: &OfflineSyncArgs,
+    remote: &Remote,
+    url: &RemoteUrl,
+    direction: offline::Direction,
+) -> anyhow::Result<Ending> {
+    let file = args.file.path();
+    let to_push = offline::preview(file, url, &remote.options, direction)?;
+    let backup = to_push.is_some().then(|| backup_folder(file));
+    if args.manner.json {
+        output::print_json(&Report {
+            dry_run: true,
+            url: url.to_string(),
+            pushed_frames: to_push.unwrap_or_default(),
+            pulled_frames: None,
+            fetched: to_push.is_none(),
+            generation: None,
+            backup,
+        })?;
+        return Ok(Ending::Done);
+    }
+    let name = file.display();
+    output::print(&match (to_push, backup) {
+        (Some(pages), Some(backup)) => format!(
+            "Would sync {name} with {url}: {} changed pages to send. What it is would be kept in {}\n",
+            count(pages.into()),
+            backup.display()
+        ),
+        _ => format!("Would fetch {name} from {url}\n"),
+    })?;
+    Ok(Ending::Done)
+}
+
 /// What to do where the server does not have the protocol.
 fn not_offered(args: &OfflineSyncArgs, url: &RemoteUrl) -> anyhow::Error {
-    let db = args.db_path.display();
+    let db = args.file.path().display();
     let instead = match args.direction {
         Direction::Pull => format!("`turso-sync pull {db}`"),
         Direction::Push => format!("`turso-sync push {db}`"),
@@ -106,12 +147,16 @@ fn explained(error: Error, backup: Option<&Path>) -> anyhow::Error {
     }
 }
 
+fn backup_folder(file: &Path) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(".offline-backup");
+    name.into()
+}
+
 /// Copies the file and what belongs to it into a folder beside it, in the place of the last such
 /// copy.
 fn back_up(file: &Path) -> anyhow::Result<PathBuf> {
-    let mut name = OsString::from(file);
-    name.push(".offline-backup");
-    let folder = PathBuf::from(name);
+    let folder = backup_folder(file);
     let cannot = || format!("cannot copy {} to {}", file.display(), folder.display());
     let copy = || -> std::io::Result<()> {
         let new = tempfile::Builder::new()

@@ -16,8 +16,8 @@ use crate::{
 pub(crate) fn run(args: &PullArgs, global: &GlobalArgs, talk: Talk) -> anyhow::Result<Ending> {
     let remote = environment::remote(&args.remote, global)?;
     let file = args.file.path();
-    let outcome = pull(file, &remote, args.policy.into(), args.dry_run, talk)?;
-    if args.json {
+    let outcome = pull(file, &remote, args.policy.into(), args.manner.dry_run, talk)?;
+    if args.manner.json {
         output::print_json(&outcome)?;
     } else {
         output::print(&text(file, &outcome))?;

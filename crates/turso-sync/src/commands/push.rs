@@ -18,16 +18,17 @@ pub(crate) fn run(args: &PushArgs, global: &GlobalArgs, talk: Talk) -> anyhow::R
     if let Some(diff_file) = &args.diff_file {
         keep_changes(file, diff_file, talk)?;
     }
-    let outcome = push(file, &remote, args.dry_run, talk)?;
-    if args.json {
+    let outcome = push(file, &remote, args.manner.dry_run, talk)?;
+    if args.manner.json {
         output::print_json(&outcome)?;
     } else {
         output::print(&text(file, &outcome))?;
     }
     if let Some(replica) = &args.replica_path
+        && !args.manner.dry_run
         && matches!(outcome.end, PushEnd::Pushed | PushEnd::Nothing)
     {
-        step::bring_in_step(replica, &remote, talk)?;
+        step::bring_in_step(replica, &remote, false, talk)?;
     }
     Ok(Ending::of(outcome.exit_code()))
 }

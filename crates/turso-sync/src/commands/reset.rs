@@ -2,18 +2,19 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use turso_sync::ResetPreview;
+use turso_sync::{ResetOptions, ResetPreview};
 
 use super::report;
 use crate::{
     Ending,
     args::{GlobalArgs, workflow::ResetArgs},
-    environment,
+    environment, interrupt,
     output::{self, Talk, Usage, count},
 };
 
 pub(crate) fn run(args: &ResetArgs, global: &GlobalArgs, talk: Talk) -> anyhow::Result<Ending> {
-    if !args.yes && !io::stdin().is_terminal() {
+    let dry_run = args.manner.dry_run;
+    if !args.yes && !dry_run && !io::stdin().is_terminal() {
         return Err(Usage::error(
             "reset throws local changes away and asks before; nobody can answer here, so give --yes",
         ));
@@ -22,20 +23,31 @@ pub(crate) fn run(args: &ResetArgs, global: &GlobalArgs, talk: Talk) -> anyhow::
     let file = args.file.path();
     let name = file.display();
     let bar = talk.bar("Comparing");
-    let mut confirm = |preview: &ResetPreview| args.yes || ask(&name.to_string(), preview);
-    let outcome = turso_sync::reset(file, &remote, &mut confirm, &bar);
+    let mut confirm = |preview: &ResetPreview| {
+        args.yes || {
+            bar.pause();
+            interrupt::while_asking(|| ask(&name.to_string(), preview))
+        }
+    };
+    let options = ResetOptions { dry_run };
+    let outcome = turso_sync::reset(file, &remote, options, &mut confirm, &bar);
     drop(bar);
     let outcome = outcome?;
-    if args.json {
+    if args.manner.json {
         output::print_json(&outcome)?;
         return Ok(Ending::Done);
     }
+    let (made, thrown, kept) = if dry_run {
+        ("would be", "Would throw away", "What it is would be kept in")
+    } else {
+        ("is", "Thrown away", "What it was is in")
+    };
     let kept = match &outcome.backup {
-        Some(backup) => format!("What it was is in {}\n", backup.display()),
+        Some(backup) => format!("{kept} {}\n", backup.display()),
         None => String::new(),
     };
     output::print(&format!(
-        "{name} is what the remote database has: {} rows fetched\nThrown away: {}\n{kept}",
+        "{name} {made} what the remote database has: {} rows fetched\n{thrown}: {}\n{kept}",
         count(outcome.rows),
         report::in_words(&outcome.local)
     ))?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use libsql_diff::MergePolicy;
 use serde::Serialize;
-use turso_sync::{Error, Existing, InitReport, PullReport, Remote};
+use turso_sync::{Error, Existing, InitOptions, InitReport, PullReport, Remote};
 
 use super::{init, pull};
 use crate::output::{Talk, Usage};
@@ -34,8 +34,13 @@ impl InStep {
 }
 
 /// Pulls into `file`, or fetches it for the first time. Local changes stay.
-pub(crate) fn bring_in_step(file: &Path, remote: &Remote, talk: Talk) -> anyhow::Result<InStep> {
-    match pull::pull(file, remote, MergePolicy::Abort, false, talk) {
+pub(crate) fn bring_in_step(
+    file: &Path,
+    remote: &Remote,
+    dry_run: bool,
+    talk: Talk,
+) -> anyhow::Result<InStep> {
+    match pull::pull(file, remote, MergePolicy::Abort, dry_run, talk) {
         Ok(report) => return Ok(InStep::Pulled(report)),
         Err(error) => match error.downcast_ref::<Error>() {
             Some(Error::NotInitialized { .. }) => {}
@@ -43,7 +48,8 @@ pub(crate) fn bring_in_step(file: &Path, remote: &Remote, talk: Talk) -> anyhow:
         },
     }
     let bar = talk.bar("Asking the server");
-    let begun = turso_sync::init(file, remote, Existing::KeepIfRemoteIsEmpty, &bar);
+    let options = InitOptions { existing: Existing::KeepIfRemoteIsEmpty, dry_run };
+    let begun = turso_sync::init(file, remote, options, &bar);
     drop(bar);
     match begun {
         Ok(report) => Ok(InStep::Begun(report)),

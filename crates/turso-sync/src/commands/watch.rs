@@ -1,28 +1,28 @@
 //! `turso-sync watch`.
 
-use anyhow::Context as _;
 use serde_json::json;
-use turso_sync::{PullEnd, PushEnd, Stop, WatchEvent, WatchOptions};
+use turso_sync::{PullEnd, PushEnd, Remote, WatchEvent, WatchOptions};
 
 use super::{pull, push};
 use crate::{
     Ending,
     args::{GlobalArgs, workflow::WatchArgs},
-    environment,
+    environment, interrupt,
     output::{self, Talk},
 };
 
 pub(crate) fn run(args: &WatchArgs, global: &GlobalArgs, talk: Talk) -> anyhow::Result<Ending> {
     let remote = environment::remote(&args.remote, global)?;
     let file = args.file.path();
-    let stop = Stop::new();
-    let on_signal = stop.clone();
-    ctrlc::set_handler(move || on_signal.stop()).context("cannot listen for signals")?;
+    if args.manner.dry_run {
+        return one_round(args, &remote, talk);
+    }
+    let stop = interrupt::stop();
     let options = WatchOptions { every: args.every, policy: args.policy.into() };
     talk.say(&format!("Watching {}; stop with Ctrl-C", file.display()));
     let mut printed = Ok(());
     let mut on_event = |event: &WatchEvent<'_>| {
-        let line = match (event, args.json) {
+        let line = match (event, args.manner.json) {
             (WatchEvent::Pulled(report), true) => {
                 line(&json!({ "event": "pulled", "report": report }))
             }
@@ -54,12 +54,35 @@ pub(crate) fn run(args: &WatchArgs, global: &GlobalArgs, talk: Talk) -> anyhow::
         }
     };
     let bar = talk.bar("Syncing");
-    let watched = turso_sync::watch(file, &remote, &options, &stop, &mut on_event, &bar);
+    let watched = turso_sync::watch(file, &remote, &options, stop, &mut on_event, &bar);
     drop(bar);
     watched?;
     printed?;
     talk.say("Stopped");
     Ok(Ending::Done)
+}
+
+/// What one round would do.
+fn one_round(args: &WatchArgs, remote: &Remote, talk: Talk) -> anyhow::Result<Ending> {
+    let file = args.file.path();
+    let pulled = pull::pull(file, remote, args.policy.into(), true, talk)?;
+    let pushed = match pulled.end {
+        PullEnd::Conflict => None,
+        _ => Some(push::push(file, remote, true, talk)?),
+    };
+    let text = if args.manner.json {
+        let pulled = line(&json!({ "event": "pulled", "report": pulled }));
+        let pushed = pushed.as_ref();
+        pulled
+            + &pushed.map_or_else(String::new, |pushed| {
+                line(&json!({ "event": "pushed", "report": pushed }))
+            })
+    } else {
+        let pushed = pushed.as_ref().map(|pushed| push::text(file, pushed));
+        pull::text(file, &pulled) + &pushed.unwrap_or_default()
+    };
+    output::print(&text)?;
+    Ok(Ending::of(pulled.exit_code()))
 }
 
 fn line(value: &serde_json::Value) -> String {

@@ -52,6 +52,11 @@ pub(crate) fn fetch(link: &Link, url: &str, to: &Path, progress: &dyn Progress) 
             // Some text in it is not UTF-8. The server ends the snapshot with such an answer.
             Err(Error::Link(LinkError::Unreadable { .. }))
                 if !at.is_empty() && in_hex.insert(at.clone()) => {}
+            // Who has waited as long as a call may take has waited long enough.
+            Err(error @ Error::Link(LinkError::TimedOut { .. })) => {
+                remove_database(to)?;
+                return Err(error);
+            }
             Err(error) if error.is_transient() && attempt < ATTEMPTS_MAX => {
                 attempt += 1;
                 std::thread::sleep(RETRY_DELAY);
@@ -141,6 +146,7 @@ impl Fetch<'_> {
             define(&conn, entry)?;
         }
         let counts = self.counts(&mut snapshot, &ordinary)?;
+        self.progress.total(counts.iter().sum());
         let mut fetched = Fetched { tables: tables.len() as u64, ..Fetched::default() };
         for (entry, count) in ordinary.iter().zip(counts) {
             entry.name.clone_into(self.table);

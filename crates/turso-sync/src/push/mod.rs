@@ -10,6 +10,7 @@ pub(crate) mod schema;
 mod script;
 mod survey;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -247,35 +248,39 @@ impl Push<'_> {
         is_first: bool,
     ) -> Result<(Vec<Statement>, Staged)> {
         self.progress.step(Step::Staging);
+        self.progress.total(survey.rows);
         if self.diff.size_bytes() > INLINE_BYTES_MAX {
             return Ok((Vec::new(), self.send(survey, is_first)?));
         }
         let mut statements = script::bookkeeping().to_vec();
         let staged = self.cut(survey, &mut |chunk| {
             statements.push(script::stage(self.id, chunk));
-            Ok(())
+            Ok(0)
         })?;
         Ok((statements, staged))
     }
 
-    /// Cuts the diff into chunks, each handed to `send`.
+    /// Cuts the diff into chunks, each handed to `send`, which says how many bytes it has sent.
     fn cut(
         &self,
         survey: &mut survey::Survey,
-        send: &mut dyn FnMut(Chunk) -> Result<()>,
+        send: &mut dyn FnMut(Chunk) -> Result<u64>,
     ) -> Result<Staged> {
         let mut staged = Staged::default();
-        let mut last = String::new();
-        let mut table_now = |table: &str, _: u64| {
-            if last != table {
+        let sent = Cell::new(0);
+        let (mut last, mut told) = (String::new(), 0);
+        let mut row = |table: &str, rows: u64| {
+            if last != table || sent.get() != told {
                 table.clone_into(&mut last);
-                self.progress.advance(table, 0, 0);
+                told = sent.get();
+                self.progress.advance(table, rows, told);
             }
         };
-        chunks::chunks(self.diff, survey, &mut table_now, &mut |chunk: Chunk| {
+        chunks::chunks(self.diff, survey, &mut row, &mut |chunk: Chunk| {
             staged.chunks += 1;
             staged.bytes += chunk.length();
-            send(chunk)
+            sent.set(send(chunk)?);
+            Ok(())
         })?;
         Ok(staged)
     }
@@ -315,15 +320,14 @@ impl Push<'_> {
                 })
                 .collect();
             drop(chunks);
-            let mut sent = (0, 0);
+            let mut sent = 0;
             let staged = self.cut(survey, &mut |chunk| {
                 if present.get(&(chunk.group, chunk.number)) == Some(&chunk.length()) {
-                    return Ok(());
+                    return Ok(sent);
                 }
-                sent = (sent.0 + 1, sent.1 + chunk.length());
+                sent += chunk.length();
                 to.send(chunk).map_err(|_| inconsistent(self.url, "nobody sends any more"))?;
-                self.progress.advance("", sent.0, sent.1);
-                Ok(())
+                Ok(sent)
             });
             drop(to);
             for sender in senders {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use libsql_link::blocking::Link;
 use libsql_link::{Location, Options};
 
-use super::{compare, copy_database, open_working};
+use super::{apply_to, compare, copy_database};
 use crate::error::{Error, Result};
-use crate::progress::{Progress, Step, watch};
+use crate::progress::Progress;
 use crate::push::schema::Schema;
 use crate::push::{Outcome, Push, abandon};
 use crate::report::{Changes, CopyReport};
@@ -25,18 +25,27 @@ pub struct Place {
     pub options: Options,
 }
 
+/// How to copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// Whether what the target holds goes.
+    pub replaces: bool,
+    /// Only look: both are read and compared, and nothing is written.
+    pub dry_run: bool,
+}
+
 /// Makes `to` what `from` is. At the target, all of it appears at once, or nothing.
 ///
 /// # Errors
-/// [`Error::TargetNotEmpty`] unless `replaces`; [`Error::FileMissing`] if a file to copy from is not
+/// [`Error::TargetNotEmpty`] unless it may be replaced; [`Error::FileMissing`] if a file to copy from is not
 /// there; when a server cannot be reached, refuses, or contradicts itself.
 pub fn copy(
     from: &Place,
     to: &Place,
-    replaces: bool,
+    options: CopyOptions,
     progress: &dyn Progress,
 ) -> Result<CopyReport> {
-    let (_folder, scratch) = scratch(&to.location)?;
+    let (_folder, scratch) = scratch(&to.location, options.dry_run)?;
     let source = scratch("source.db");
     if let Location::Local(path) = &from.location {
         if !path.exists() {
@@ -48,16 +57,24 @@ pub fn copy(
         crate::pull::fetch(&link, &url, &source, progress)?;
     }
     let changes = match &to.location {
-        Location::Local(path) => into_file(&source, path, replaces, progress)?,
-        _ => into_server(&source, to, &scratch("target.db"), replaces, progress)?,
+        Location::Local(path) => into_file(&source, path, options, progress)?,
+        _ => into_server(&source, to, &scratch("target.db"), options, progress)?,
     };
-    Ok(CopyReport { from: from.location.to_string(), to: to.location.to_string(), changes })
+    Ok(CopyReport {
+        dry_run: options.dry_run,
+        from: from.location.to_string(),
+        to: to.location.to_string(),
+        changes,
+    })
 }
 
 /// A folder for intermediate files: beside a target file, so that it can be renamed into place.
-fn scratch(to: &Location) -> Result<(tempfile::TempDir, impl Fn(&str) -> PathBuf + use<>)> {
+fn scratch(
+    to: &Location,
+    dry_run: bool,
+) -> Result<(tempfile::TempDir, impl Fn(&str) -> PathBuf + use<>)> {
     let parent = match to {
-        Location::Local(path) => match path.parent() {
+        Location::Local(path) if !dry_run => match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         },
@@ -92,23 +109,25 @@ fn is_empty(file: &Path) -> Result<bool> {
 fn into_file(
     source: &Path,
     target: &Path,
-    replaces: bool,
+    options: CopyOptions,
     progress: &dyn Progress,
 ) -> Result<Changes> {
     if target.exists() {
-        if !replaces && !is_empty(target)? {
+        if !options.replaces && !is_empty(target)? {
             return Err(Error::TargetNotEmpty { target: target.display().to_string() });
         }
         let changes = compare(target, source, progress)?;
-        progress.step(Step::Writing);
-        let conn = open_working(target)?;
-        let options = libsql_diff::ApplyOptions::default();
-        libsql_diff::apply_with(&changes, &conn, &options, &mut watch(progress))?;
+        if !options.dry_run {
+            apply_to(target, &changes, progress)?;
+        }
         return Ok(Changes::of(changes.summary()));
     }
     let nothing = beside(source, ".nothing");
     super::init::create_empty(&nothing, source)?;
     let changes = compare(&nothing, source, progress)?;
+    if options.dry_run {
+        return Ok(Changes::of(changes.summary()));
+    }
     // What is left of a file that was there once would be taken for the new one's.
     remove_database(target)?;
     std::fs::rename(source, target).map_err(Error::io(target, "putting the copy in its place"))?;
@@ -122,19 +141,19 @@ fn into_server(
     source: &Path,
     to: &Place,
     before: &Path,
-    replaces: bool,
+    options: CopyOptions,
     progress: &dyn Progress,
 ) -> Result<Changes> {
     let (link, url) = open(to)?;
     for _ in 0..ATTEMPTS_MAX {
         let found = crate::pull::fetch(&link, &url, before, progress)?;
-        if found.tables > 0 && !replaces {
+        if found.tables > 0 && !options.replaces {
             return Err(Error::TargetNotEmpty { target: url });
         }
         super::carry_application_id(source, before)?;
         let changes = compare(before, source, progress)?;
-        if changes.is_empty() {
-            return Ok(Changes::default());
+        if changes.is_empty() || options.dry_run {
+            return Ok(Changes::of(changes.summary()));
         }
         let (id, client) = (random_id(), random_id());
         let push = Push {

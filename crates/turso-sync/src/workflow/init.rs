@@ -6,9 +6,9 @@ use libsql_diff::MergePolicy;
 use rusqlite::Connection;
 
 use super::pull::restore;
-use super::{Remote, carry_application_id, compare, copy_database, open_working, require_file};
+use super::{Remote, apply_to, carry_application_id, compare, copy_database, require_file};
 use crate::error::{Error, Result};
-use crate::progress::{Progress, watch};
+use crate::progress::Progress;
 use crate::report::{CONFLICTS_LISTED_MAX, Changes, Conflict, InitReport};
 use crate::state::{Folder, State, now, remove_database};
 
@@ -23,6 +23,21 @@ pub enum Existing {
     Merge(MergePolicy),
 }
 
+/// How to begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InitOptions {
+    /// What to do with a working file that is there already.
+    pub existing: Existing,
+    /// Only look: what the server has is fetched and compared, and nothing is written.
+    pub dry_run: bool,
+}
+
+impl From<Existing> for InitOptions {
+    fn from(existing: Existing) -> Self {
+        Self { existing, dry_run: false }
+    }
+}
+
 /// Begins to sync `file` with a server.
 ///
 /// Without a file, the server's content is fetched into it. It may be repeated after a failure.
@@ -33,11 +48,15 @@ pub enum Existing {
 pub fn init(
     file: &Path,
     remote: &Remote,
-    existing: Existing,
+    options: impl Into<InitOptions>,
     progress: &dyn Progress,
 ) -> Result<InitReport> {
+    let InitOptions { existing, dry_run } = options.into();
     let url = remote.url.as_ref().ok_or(Error::NoUrl)?;
     let folder = Folder::of(file);
+    if dry_run {
+        return preview(&folder, remote, existing, progress);
+    }
     let had_folder = folder.path().exists();
     folder.create()?;
     let lock = folder.lock()?;
@@ -57,6 +76,34 @@ pub fn init(
         let _ = std::fs::remove_dir_all(folder.path());
     }
     outcome
+}
+
+/// Begins with a copy of the file, which goes with all that was made of it.
+fn preview(
+    folder: &Folder,
+    remote: &Remote,
+    existing: Existing,
+    progress: &dyn Progress,
+) -> Result<InitReport> {
+    if folder.is_initialized() {
+        return Err(Error::AlreadyInitialized {
+            file: folder.file().to_owned(),
+            folder: folder.path().to_owned(),
+            url: folder.state()?.url,
+        });
+    }
+    let place = tempfile::tempdir()
+        .map_err(Error::io(&std::env::temp_dir(), "creating a folder for intermediate files"))?;
+    let copy = place.path().join("copy.db");
+    if folder.file().exists() {
+        copy_database(folder.file(), &copy)?;
+    }
+    let copy_options = InitOptions { existing, dry_run: false };
+    let report = init(&copy, remote, copy_options, progress).map_err(|error| match error {
+        Error::BothExist { url, .. } => Error::BothExist { file: folder.file().to_owned(), url },
+        error => error,
+    })?;
+    Ok(InitReport { dry_run: true, ..report })
 }
 
 /// Begins to sync `file`, which was made from `base`, itself a copy of what the server has or had.
@@ -97,6 +144,7 @@ fn begin(
     let (incoming, file) = (folder.incoming(), folder.file());
     let fetched = crate::pull::fetch(&link, &url, &incoming, progress)?;
     let mut report = InitReport {
+        dry_run: false,
         url: url.clone(),
         tables: fetched.tables,
         rows: fetched.rows,
@@ -136,13 +184,7 @@ fn begin(
             remove_database(&incoming)?;
             return Ok(report);
         };
-        let conn = open_working(file)?;
-        libsql_diff::apply_with(
-            &diff,
-            &conn,
-            &libsql_diff::ApplyOptions::default(),
-            &mut watch(progress),
-        )?;
+        apply_to(file, &diff, progress)?;
         report.conflicts_count = 0;
     }
     folder.replace_base(&incoming)?;

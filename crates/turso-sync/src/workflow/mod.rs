@@ -12,7 +12,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use libsql_diff::{Diff, Setting};
+use libsql_diff::{ApplyOptions, Diff, Setting};
 use libsql_link::blocking::Link;
 use libsql_link::{Location, Options, RemoteUrl, Token};
 use rusqlite::backup::{Backup, StepResult};
@@ -20,15 +20,15 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, Result};
-use crate::progress::{Progress, Step};
+use crate::progress::{Progress, Step, watch as watched};
 use crate::state::{Folder, State, remove_database, sync_file};
 
 pub use begin::{Begun, begin};
-pub use copy::{Place, copy};
-pub use init::{Existing, adopt, init};
+pub use copy::{CopyOptions, Place, copy};
+pub use init::{Existing, InitOptions, adopt, init};
 pub use pull::{PullOptions, pull};
 pub use push::{PushOptions, push};
-pub use reset::reset;
+pub use reset::{ResetOptions, reset};
 pub use status::status;
 pub use watch::{Stop, WatchEvent, WatchOptions, watch};
 
@@ -124,12 +124,16 @@ fn require_file(file: &Path) -> Result<()> {
 
 fn compare(a: &Path, b: &Path, progress: &dyn Progress) -> Result<Diff> {
     progress.step(Step::Comparing);
-    Ok(libsql_diff::diff_with(
-        a,
-        b,
-        &libsql_diff::Options::default(),
-        &mut crate::progress::watch(progress),
-    )?)
+    Ok(libsql_diff::diff_with(a, b, &libsql_diff::Options::default(), &mut watched(progress))?)
+}
+
+/// Carries a diff out on a file that other programs use.
+fn apply_to(file: &Path, diff: &Diff, progress: &dyn Progress) -> Result<()> {
+    progress.step(Step::Writing);
+    progress.total(diff.summary().rows_changed());
+    let conn = open_working(file)?;
+    libsql_diff::apply_with(diff, &conn, &ApplyOptions::default(), &mut watched(progress))?;
+    Ok(())
 }
 
 /// Opens a file that other programs use, without side effects besides those asked for.

@@ -159,6 +159,7 @@ fn merge_into_file(
             return Ok(());
         }
         progress.step(Step::Writing);
+        progress.total(changes.summary().rows_changed());
         let conn = open_working(file)?;
         let applied =
             libsql_diff::apply_with(changes, &conn, &ApplyOptions::default(), &mut watch(progress));

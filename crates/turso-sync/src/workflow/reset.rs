@@ -2,15 +2,21 @@
 
 use std::path::Path;
 
-use libsql_diff::ApplyOptions;
-
 use super::pull::restore;
 use super::push::settle;
-use super::{Remote, backup_path, carry_application_id, compare, copy_database, open_working};
+use super::{Remote, apply_to, backup_path, carry_application_id, compare, copy_database};
 use crate::error::{Error, Result};
-use crate::progress::{Progress, Step, watch};
+use crate::progress::Progress;
 use crate::report::{Changes, ResetPreview, ResetReport};
 use crate::state::{Folder, now, remove_database};
+
+/// How to reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResetOptions {
+    /// Only look: what the server has is fetched and compared, and nothing is written. Nobody is
+    /// asked then.
+    pub dry_run: bool,
+}
 
 /// Makes the working file what the server has, after a copy of it was put aside.
 ///
@@ -22,6 +28,7 @@ use crate::state::{Folder, now, remove_database};
 pub fn reset(
     file: &Path,
     remote: &Remote,
+    options: ResetOptions,
     confirm: &mut dyn FnMut(&ResetPreview) -> bool,
     progress: &dyn Progress,
 ) -> Result<ResetReport> {
@@ -34,14 +41,23 @@ pub fn reset(
     let local = local.map(|diff| Changes::of(diff.summary())).unwrap_or_default();
     let backup = file.exists().then(|| backup_path(&folder));
     let preview = ResetPreview { local, backup };
-    if !confirm(&preview) {
+    let ResetOptions { dry_run } = options;
+    if !dry_run && !confirm(&preview) {
         return Err(Error::Declined);
     }
     let ResetPreview { local, backup } = preview;
-    settle(&folder, &mut state, &link)?;
+    if !dry_run {
+        settle(&folder, &mut state, &link)?;
+    }
     let incoming = folder.incoming();
     let fetched = crate::pull::fetch(&link, &state.url, &incoming, progress)?;
-    if let Some(backup) = &backup {
+    let report = ResetReport { dry_run, local, backup, rows: fetched.rows, bytes: fetched.bytes };
+    if dry_run {
+        remove_database(&incoming)?;
+        return Ok(report);
+    }
+    let backup = &report.backup;
+    if let Some(backup) = backup {
         std::fs::create_dir_all(folder.backups())
             .map_err(Error::io(&folder.backups(), "creating the folder for backups"))?;
         if copy_database(file, backup).is_err() {
@@ -55,14 +71,10 @@ pub fn reset(
             }
         }
         carry_application_id(&folder.base(), &incoming)?;
-        let changed = compare(file, &incoming, progress).and_then(|diff| {
-            progress.step(Step::Writing);
-            let conn = open_working(file)?;
-            let options = ApplyOptions::default();
-            Ok(libsql_diff::apply_with(&diff, &conn, &options, &mut watch(progress))?)
-        });
+        let changed =
+            compare(file, &incoming, progress).and_then(|diff| apply_to(file, &diff, progress));
         match changed {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(error) if is_damage(&error) => restore(&folder, &incoming)?,
             Err(error) => {
                 remove_database(&incoming)?;
@@ -75,7 +87,7 @@ pub fn reset(
     folder.replace_base(&incoming)?;
     state.pulled_at = Some(now());
     folder.save_state(&state)?;
-    Ok(ResetReport { local, backup, rows: fetched.rows, bytes: fetched.bytes })
+    Ok(report)
 }
 
 fn is_damage(error: &Error) -> bool {

@@ -69,6 +69,13 @@ impl Stop {
         self.cancel.cancel();
     }
 
+    /// What ends calls to a server when this is stopped, for [`Options::cancel`].
+    ///
+    /// [`Options::cancel`]: libsql_link::Options::cancel
+    pub fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
     /// Whether [`Stop::stop`] was called.
     pub fn is_stopped(&self) -> bool {
         *self.stopped.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -77,6 +77,15 @@ impl Desk {
         self.ends_with(0, arguments).0
     }
 
+    /// Runs the command, checks the exit code, and returns stdout; the folder must stay as it is.
+    #[track_caller]
+    pub(crate) fn leaves_alone(&self, code: i32, arguments: &[&str]) -> String {
+        let before = contents(self.folder.path());
+        let (stdout, _) = self.ends_with(code, arguments);
+        assert!(contents(self.folder.path()) == before, "something was written");
+        stdout
+    }
+
     /// The command must end with this code, say this on stderr, nothing on stdout, and leave the
     /// folder as it is.
     #[track_caller]
@@ -126,6 +135,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
             let path = entry.unwrap().path();
             let name = path.to_string_lossy();
             if path.is_dir() {
+                files.push((path.clone(), Vec::new()));
                 folders.push(path);
             } else if !["-wal", "-shm", ".sync/lock"].iter().any(|end| name.ends_with(end)) {
                 files.push((path.clone(), std::fs::read(&path).unwrap_or_default()));

@@ -5,10 +5,12 @@
 mod changesets;
 mod connection;
 mod desk;
+mod dry_runs;
 mod files;
 mod forms;
 mod merges;
 mod older;
 mod readme;
 mod refused;
+mod timeouts;
 mod workflow;

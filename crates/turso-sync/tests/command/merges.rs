@@ -69,7 +69,7 @@ fn a_policy_settles_conflicts() {
     for (policy, name) in [("ours", "Anna"), ("theirs", "Anne")] {
         let out = format!("{policy}-won.db");
         let merge = ["merge", "base.db", "ours.db", "theirs.db", "--out", &out, "--policy", policy];
-        let (stdout, _) = desk.ends_with(1, &merge);
+        let stdout = desk.succeeds(&merge);
         assert!(stdout.contains("1 conflicts settled by --policy"), "{stdout}");
         let row: (String, f64) = desk
             .sql(&out, "")

@@ -2,7 +2,8 @@
 
 use libsql_link::Location;
 use turso_sync::{
-    Error, Existing, Place, PullEnd, PushEnd, Stop, Unwatched, WatchEvent, WatchOptions, copy,
+    CopyOptions, Error, Existing, Place, PullEnd, PushEnd, ResetOptions, Stop, Unwatched,
+    WatchEvent, WatchOptions, copy,
 };
 
 use crate::desk::{Desk, assert_same, change, remote, value};
@@ -158,13 +159,15 @@ fn a_reset_asks_and_keeps_what_it_throws_away() {
     let ours = desk.synced("ours.db");
     change(&ours, "DELETE FROM plan; INSERT INTO plan (id) VALUES (77)");
     let server = remote(&desk.sqld.url());
-    let declined = turso_sync::reset(&ours, &server, &mut |_| false, &Unwatched);
+    let declined =
+        turso_sync::reset(&ours, &server, ResetOptions::default(), &mut |_| false, &Unwatched);
     assert!(matches!(declined, Err(Error::Declined)));
     assert_eq!(value::<i64>(&ours, "SELECT count(*) FROM plan"), 1);
 
     let report = turso_sync::reset(
         &ours,
         &server,
+        ResetOptions::default(),
         &mut |preview| preview.local.deleted == 3 && preview.backup.is_some(),
         &Unwatched,
     )
@@ -174,7 +177,7 @@ fn a_reset_asks_and_keeps_what_it_throws_away() {
 
     // A damaged file, too.
     std::fs::write(&ours, "no database at all, but long enough to look like one").unwrap();
-    turso_sync::reset(&ours, &server, &mut |_| true, &Unwatched).unwrap();
+    turso_sync::reset(&ours, &server, ResetOptions::default(), &mut |_| true, &Unwatched).unwrap();
     desk.assert_server_is(&ours);
 }
 
@@ -242,7 +245,9 @@ fn a_database_is_copied_from_file_to_server_to_server_to_file() {
     let place = |location: Location| Place { location, options: crate::desk::options() };
     let server = |desk: &Desk| place(Location::Remote(crate::desk::address(&desk.sqld.url())));
     let local = |path: &std::path::Path| place(Location::Local(path.to_owned()));
-    let copy = |from: &Place, to: &Place, replaces| copy(from, to, replaces, &Unwatched);
+    let copy = |from: &Place, to: &Place, replaces| {
+        copy(from, to, CopyOptions { replaces, dry_run: false }, &Unwatched)
+    };
     let report = copy(&local(&file), &server(&desk), false).unwrap();
     assert_eq!(report.changes.inserted, 2);
     copy(&server(&desk), &server(&other), false).unwrap();
