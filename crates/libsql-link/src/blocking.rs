@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use crate::error::Error;
 use crate::location::{Location, RemoteUrl};
 use crate::options::Options;
+use crate::packed::PackedRows;
 use crate::probe::Probed;
 use crate::remote::ServerInfo;
 use crate::replica::Synced;
@@ -144,6 +145,12 @@ impl Snapshot {
     pub fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
         let snapshot = self.snapshot.as_mut().ok_or_else(ended)?;
         self.engine.wait(snapshot.query_all(statements))
+    }
+
+    /// See [`crate::Snapshot::query_all_packed`].
+    pub fn query_all_packed(&mut self, statements: &[Statement]) -> Result<Vec<PackedRows>, Error> {
+        let snapshot = self.snapshot.as_mut().ok_or_else(ended)?;
+        self.engine.wait(snapshot.query_all_packed(statements))
     }
 
     /// See [`crate::Snapshot::end`].

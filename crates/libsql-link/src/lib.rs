@@ -83,7 +83,9 @@ mod local;
 mod location;
 pub mod offline;
 mod options;
+mod packed;
 mod probe;
+mod protobuf;
 mod remote;
 mod repeat;
 mod replica;
@@ -98,6 +100,7 @@ pub use location::{Location, RemoteUrl, Token};
 #[cfg(feature = "encryption")]
 pub use options::EncryptionKey;
 pub use options::{CancelToken, Options, Retry, SyncStrategy};
+pub use packed::{PackedRows, ValueRef};
 pub use probe::{Probed, Step, probe};
 pub use remote::ServerInfo;
 pub use replica::{Synced, remove_replica};

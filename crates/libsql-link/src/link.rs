@@ -8,6 +8,7 @@ use crate::initialize::initialize;
 use crate::local::{Local, LocalSnapshot};
 use crate::location::Location;
 use crate::options::Options;
+use crate::packed::PackedRows;
 use crate::remote::{Remote, RemoteSnapshot, ServerInfo};
 use crate::replica::{Replica, Synced};
 use crate::value::{Rows, Statement, Value};
@@ -196,6 +197,23 @@ impl Snapshot {
         match &mut self.0 {
             Of::Local(local) => local.query_all(statements).await,
             Of::Remote(remote) => remote.query_all(statements).await,
+        }
+    }
+
+    /// As [`query_all`](Snapshot::query_all), for many rows.
+    ///
+    /// From servers that speak Hrana's protobuf encoding, infinities come, too.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the server does not send so much at once (10 MB unless it is set
+    /// otherwise); ask for fewer rows then.
+    pub async fn query_all_packed(
+        &mut self,
+        statements: &[Statement],
+    ) -> Result<Vec<PackedRows>, Error> {
+        match &mut self.0 {
+            Of::Local(local) => local.query_all_packed(statements).await,
+            Of::Remote(remote) => remote.query_all_packed(statements).await,
         }
     }
 

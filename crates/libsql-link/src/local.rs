@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{Call, Error, code};
 use crate::options::Options;
+use crate::packed::{PackedRows, pack};
 use crate::repeat::until_cancelled;
 use crate::transport::Deadline;
 use crate::value::{Rows, Statement, Value};
@@ -394,5 +395,15 @@ pub(crate) struct LocalSnapshot {
 impl LocalSnapshot {
     pub(crate) async fn query_all(&mut self, statements: &[Statement]) -> Result<Vec<Rows>, Error> {
         self.local.run("query a snapshot", statements, Around::Nothing).await
+    }
+
+    pub(crate) async fn query_all_packed(
+        &mut self,
+        statements: &[Statement],
+    ) -> Result<Vec<PackedRows>, Error> {
+        let packed = self.query_all(statements).await?.into_iter().map(pack).collect();
+        let subject = &self.local.subject;
+        let call = Call { subject, operation: "query a snapshot", changes: false };
+        Option::ok_or_else(packed, || call.too_large("its rows exceed 4 GiB"))
     }
 }

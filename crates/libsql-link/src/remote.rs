@@ -4,6 +4,11 @@
 //! sends no values with a batch, opens streams that it has to close later, and knows no deadlines.
 //! Every call here is one request that opens and closes its stream; only a snapshot keeps one.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hyper::body::Bytes;
+
 use crate::error::{Call, Error};
 use crate::hrana::{
     Batch, Column, Cursor, CursorAnswer, CursorEntry, EntryKind, INFINITE, Kind, Pipeline,
@@ -11,18 +16,23 @@ use crate::hrana::{
 };
 use crate::location::RemoteUrl;
 use crate::options::Options;
+use crate::packed::{PackedRows, pack};
+use crate::protobuf::{self, Malformed};
 use crate::repeat::{repeat, until_cancelled};
 use crate::sql::only_reads;
-use crate::transport::{Answer, Deadline, Http};
+use crate::transport::{Answer, Deadline, Encoding, Http};
 use crate::value::{Rows, Statement, Value};
 
 const PIPELINE: &str = "/v3/pipeline";
+const PIPELINE_PROTOBUF: &str = "/v3-protobuf/pipeline";
 const CURSOR: &str = "/v3/cursor";
 
 #[derive(Clone)]
 pub(crate) struct Remote {
     http: Http,
     options: Options,
+    /// Whether the server has let know that it speaks JSON only.
+    only_json: Arc<AtomicBool>,
 }
 
 /// What can be told about a server without touching its database.
@@ -46,7 +56,8 @@ struct Info {
 
 impl Remote {
     pub(crate) fn new(url: &RemoteUrl, options: &Options) -> Self {
-        Remote { http: Http::new(url, options), options: options.clone() }
+        let only_json = Arc::new(AtomicBool::new(false));
+        Remote { http: Http::new(url, options), options: options.clone(), only_json }
     }
 
     fn call(&self, operation: &'static str, changes: bool) -> Call<'_> {
@@ -230,6 +241,21 @@ impl RemoteSnapshot {
         until_cancelled(&remote.options, call, work).await
     }
 
+    /// As [`query_all`](Self::query_all), but an answer that the server finds too large is an error.
+    pub(crate) async fn query_all_packed(
+        &mut self,
+        statements: &[Statement],
+    ) -> Result<Vec<PackedRows>, Error> {
+        let remote = self.stream.remote.clone();
+        let call = remote.call("query a snapshot", false);
+        let deadline = Deadline::after(remote.options.call_timeout);
+        if statements.is_empty() {
+            return Ok(vec![]);
+        }
+        until_cancelled(&remote.options, call, self.stream.ask_packed(statements, call, deadline))
+            .await
+    }
+
     pub(crate) async fn end(mut self) -> Result<(), Error> {
         let remote = self.stream.remote.clone();
         let call = remote.call("end a snapshot", false);
@@ -300,7 +326,7 @@ impl Stream {
         let closes = matches!(requests.last(), Some(Request::Close));
         let pipeline = Pipeline { baton: self.baton.as_deref(), requests };
         let json = to_json(&pipeline, call)?;
-        let answer = self.post(PIPELINE, json, call, deadline).await?;
+        let answer = self.post(PIPELINE, Encoding::Json, json, call, deadline).await?;
         let answer: PipelineAnswer =
             serde_json::from_slice(&answer.body).map_err(|error| not_understood(&error, call))?;
         self.goes_on_with(answer.baton, answer.base_url, call)?;
@@ -323,6 +349,59 @@ impl Stream {
         Ok(results)
     }
 
+    /// Runs all statements at once, in the encoding that takes least time if the server knows it.
+    async fn ask_packed(
+        &mut self,
+        statements: &[Statement],
+        call: Call<'_>,
+        deadline: Deadline,
+    ) -> Result<Vec<PackedRows>, Error> {
+        let only_json = Arc::clone(&self.remote.only_json);
+        if !only_json.load(Ordering::Relaxed) {
+            let request = protobuf::pipeline(self.baton.as_deref(), statements);
+            match self.post(PIPELINE_PROTOBUF, Encoding::Protobuf, request, call, deadline).await {
+                Ok(answer) => return self.packed(&answer.body.into(), statements.len(), call),
+                // A server that does not know the address has not looked at the request.
+                Err(Error::Protocol { status: Some(400..=499 | 501), .. }) => self.broken = false,
+                Err(error) => return Err(error),
+            }
+        }
+        let requests = statements
+            .iter()
+            .map(|one| Request::Execute { stmt: Stmt::new(&one.sql, &one.params) })
+            .collect();
+        let results = self.ask_any(requests, call, deadline).await?;
+        only_json.store(true, Ordering::Relaxed);
+        results
+            .into_iter()
+            .map(|result| {
+                let most = || call.too_large("its answer exceeds 4 GiB");
+                pack(rows(result, call)?).ok_or_else(most)
+            })
+            .collect()
+    }
+
+    fn packed(
+        &mut self,
+        body: &Bytes,
+        expected: usize,
+        call: Call<'_>,
+    ) -> Result<Vec<PackedRows>, Error> {
+        let malformed = |Malformed(what)| {
+            call.protocol(None, format_args!("its answer cannot be read: {what}"))
+        };
+        let answer = protobuf::answer(body).map_err(malformed)?;
+        self.goes_on_with(answer.baton, answer.base_url, call)?;
+        let count = answer.results.len();
+        if count != expected {
+            let reason = format_args!("it gives {count} results to {expected} requests");
+            return Err(call.protocol(None, reason));
+        }
+        self.broken = self.baton.is_none();
+        let results: Result<_, WireError> = answer.results.into_iter().collect();
+        results.map_err(|error| from_wire(&error, call))
+    }
+
     /// The rows of one statement, however many; the stream stays open.
     async fn ask_rows(
         &mut self,
@@ -332,7 +411,7 @@ impl Stream {
     ) -> Result<Rows, Error> {
         let cursor = Cursor { baton: self.baton.as_deref(), batch: Batch::single(stmt) };
         let json = to_json(&cursor, call)?;
-        let answer = self.post(CURSOR, json, call, deadline).await?;
+        let answer = self.post(CURSOR, Encoding::Json, json, call, deadline).await?;
         let mut lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let first = lines.next().unwrap_or_default();
         let first: CursorAnswer =
@@ -372,7 +451,8 @@ impl Stream {
     async fn post(
         &mut self,
         path: &str,
-        json: Vec<u8>,
+        encoding: Encoding,
+        request: Vec<u8>,
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Error> {
@@ -384,7 +464,7 @@ impl Stream {
         }
         self.broken = true;
         let base = self.base.as_deref().unwrap_or(call.subject);
-        let answer = self.remote.http.post_json(base, path, json, call, deadline).await?;
+        let answer = self.remote.http.post(base, path, encoding, request, call, deadline).await?;
         if answer.status.is_success() {
             Ok(answer)
         } else {

@@ -64,6 +64,22 @@ fn tls(more: &[CertificateDer<'static>]) -> ClientConfig {
     ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
+/// How a request and its answer are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Json,
+    Protobuf,
+}
+
+impl Encoding {
+    fn name(self) -> &'static str {
+        match self {
+            Encoding::Json => "application/json",
+            Encoding::Protobuf => "application/x-protobuf",
+        }
+    }
+}
+
 /// A client of one server.
 #[derive(Clone)]
 pub(crate) struct Http {
@@ -138,22 +154,24 @@ impl Http {
         self.send(Method::GET, &format!("{}{path}", self.base), None, call, deadline).await
     }
 
-    pub(crate) async fn post_json(
+    pub(crate) async fn post(
         &self,
         base: &str,
         path: &str,
-        json: Vec<u8>,
+        encoding: Encoding,
+        request: Vec<u8>,
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Error> {
-        self.send(Method::POST, &format!("{base}{path}"), Some(json), call, deadline).await
+        let body = Some((encoding, request));
+        self.send(Method::POST, &format!("{base}{path}"), body, call, deadline).await
     }
 
     async fn send(
         &self,
         method: Method,
         uri: &str,
-        json: Option<Vec<u8>>,
+        body: Option<(Encoding, Vec<u8>)>,
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Error> {
@@ -162,12 +180,11 @@ impl Http {
         *request.method_mut() = method;
         *request.uri_mut() = uri.parse().map_err(|error| call.unreachable(error))?;
         *request.headers_mut() = self.headers.clone();
-        let has_body = json.is_some();
-        if let Some(json) = json {
-            request
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            request.body_mut().rest = Some(json.into());
+        let has_body = body.is_some();
+        if let Some((encoding, body)) = body {
+            let name = HeaderValue::from_static(encoding.name());
+            request.headers_mut().insert(CONTENT_TYPE, name);
+            request.body_mut().rest = Some(body.into());
         }
         let answer = timeout_at(deadline.at, self.exchange(request, call)).await;
         // Without a body, only a connection that never came about says that nothing was sent.
@@ -192,7 +209,9 @@ impl Http {
             return Err(Failure::Other(call.protocol(Some(status.as_u16()), reason)));
         }
         let mut body = response.into_body();
-        let mut bytes = Vec::new();
+        // As long as it says, but nobody makes this program ask for memory by saying so.
+        let length = body.size_hint().lower().min(16 << 20);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         while let Some(part) = body.data().await {
             let part = part.map_err(Failure::Hyper)?;
             if bytes.len() + part.len() > self.answer_max_bytes {

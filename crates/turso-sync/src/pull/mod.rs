@@ -1,18 +1,26 @@
 //! Fetching a server's database into a file: one snapshot, in pages, checked.
+//!
+//! One thread asks for pages while this one writes those that came. The rows of each table are
+//! counted by the server in the same snapshot.
 
-mod cell;
+mod asking;
 mod table;
+mod writing;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use libsql_diff::quoted;
-use libsql_link::blocking::{Link, Snapshot};
-use libsql_link::{Error as LinkError, Statement, Value};
+use libsql_link::blocking::Link;
+use libsql_link::{Error as LinkError, Value};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+
+use asking::Asking;
+use table::Table;
+use writing::Writing;
 
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step};
@@ -38,20 +46,23 @@ pub(crate) struct Fetched {
 /// On success the file is complete and on disk, and nothing is left beside it; on failure it is
 /// without meaning.
 pub(crate) fn fetch(link: &Link, url: &str, to: &Path, progress: &dyn Progress) -> Result<Fetched> {
-    let mut in_hex = HashSet::new();
+    let mut marked = HashSet::new();
     let mut attempt = 1;
     loop {
         remove_database(to)?;
-        let mut at = String::new();
-        let attempted = Fetch { link, url, to, progress, in_hex: &in_hex, table: &mut at };
+        let mut now = Vec::new();
+        let attempted = Fetch { link, url, to, progress, marked: &marked, now: &mut now };
         match attempted.run() {
             Ok(fetched) => {
                 sync_file(to)?;
                 return Ok(fetched);
             }
-            // Some text in it is not UTF-8. The server ends the snapshot with such an answer.
+            // Some text in them is not UTF-8. The server ends the snapshot with such an answer.
             Err(Error::Link(LinkError::Unreadable { .. }))
-                if !at.is_empty() && in_hex.insert(at.clone()) => {}
+                if now.iter().any(|table| !marked.contains(table)) =>
+            {
+                marked.extend(now);
+            }
             // Who has waited as long as a call may take has waited long enough.
             Err(error @ Error::Link(LinkError::TimedOut { .. })) => {
                 remove_database(to)?;
@@ -74,10 +85,10 @@ struct Fetch<'f> {
     url: &'f str,
     to: &'f Path,
     progress: &'f dyn Progress,
-    /// Tables whose texts are fetched as bytes.
-    in_hex: &'f HashSet<String>,
-    /// The table that is being fetched.
-    table: &'f mut String,
+    /// Tables whose rows come marked.
+    marked: &'f HashSet<String>,
+    /// The tables that are being fetched.
+    now: &'f mut Vec<String>,
 }
 
 /// Whether a table is kept by SQLite or libSQL itself.
@@ -135,47 +146,49 @@ impl Fetch<'_> {
         }
         self.progress.step(Step::Fetching);
         let conn = self.create()?;
-        let tables: Vec<&Entry> = schema
+        let all: Vec<&Entry> = schema
             .entries
             .iter()
             .filter(|entry| entry.kind == "table" && !is_internal(entry, &schema))
             .collect();
         let (virtual_tables, ordinary): (Vec<&Entry>, Vec<&Entry>) =
-            tables.iter().partition(|entry| entry.sql.as_deref().is_some_and(is_virtual));
+            all.iter().partition(|entry| entry.sql.as_deref().is_some_and(is_virtual));
         for entry in &ordinary {
             define(&conn, entry)?;
         }
-        let counts = self.counts(&mut snapshot, &ordinary)?;
-        self.progress.total(counts.iter().sum());
-        let mut fetched = Fetched { tables: tables.len() as u64, ..Fetched::default() };
-        for (entry, count) in ordinary.iter().zip(counts) {
-            entry.name.clone_into(self.table);
-            let table = table::Table::read(&conn, self.to, &entry.name)?;
-            let work = table::Work {
-                table: &table,
-                url: self.url,
-                file: self.to,
-                in_hex: self.in_hex.contains(&entry.name),
-                progress: self.progress,
-                before: fetched,
-            };
-            let found = work.fetch(&mut snapshot, &conn)?;
-            if found.rows != count {
+        let tables = ordinary
+            .iter()
+            .map(|entry| Table::read(&conn, self.to, &entry.name))
+            .collect::<Result<Vec<_>>>()?;
+        let has_sequences = schema.find("table", "sqlite_sequence").is_some();
+        let (to, answers) = sync_channel(1);
+        let mut asking = Asking::new(self.url, &tables, self.marked, has_sequences, to);
+        let writing = Writing { conn: &conn, url: self.url, file: self.to, tables: &tables };
+        let (told, written) = std::thread::scope(|scope| {
+            // The connection stays here, where it may be used.
+            let asker = scope.spawn(move || (asking.run(snapshot), asking.now));
+            let written = writing.run(&answers, self.progress);
+            // An asker that still sends ends now.
+            drop(answers);
+            let (told, now) = asker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            *self.now = now;
+            (told, written)
+        });
+        let written = written?;
+        let Some(told) = told? else { return Err(self.inconsistent("its pages end early")) };
+        self.now.clear();
+        let mut fetched = Fetched { tables: all.len() as u64, ..Fetched::default() };
+        for ((table, written), count) in tables.iter().zip(&written).zip(told.counts) {
+            if written.rows != count {
                 let what =
-                    format!("table {} has {count} rows, and {} came", entry.name, found.rows);
+                    format!("table {} has {count} rows, and {} came", table.name, written.rows);
                 return Err(self.inconsistent(&what));
             }
-            fetched.rows += found.rows;
-            fetched.bytes += found.bytes;
+            fetched.rows += written.rows;
+            fetched.bytes += written.bytes;
         }
-        self.table.clear();
-        let sequences = match schema.find("table", "sqlite_sequence") {
-            Some(_) => snapshot.query("SELECT name, seq FROM sqlite_sequence", &[])?.rows,
-            None => Vec::new(),
-        };
-        snapshot.end()?;
         self.virtual_tables(&conn, &virtual_tables)?;
-        self.sequences(&conn, &sequences)?;
+        self.sequences(&conn, &told.sequences.rows)?;
         for kind in ["index", "view", "trigger"] {
             for entry in schema.entries.iter().filter(|entry| entry.kind == kind) {
                 if entry.sql.is_some() {
@@ -208,26 +221,6 @@ impl Fetch<'_> {
             Ok(conn)
         };
         create().map_err(self.sqlite("creating the file"))
-    }
-
-    fn counts(&self, snapshot: &mut Snapshot, tables: &[&Entry]) -> Result<Vec<u64>> {
-        let mut counts = Vec::with_capacity(tables.len());
-        for some in tables.chunks(100) {
-            let statements: Vec<Statement> = some
-                .iter()
-                .map(|entry| format!("SELECT count(*) FROM {}", quoted(&entry.name)).into())
-                .collect();
-            for rows in snapshot.query_all(&statements)? {
-                let count = rows.single().and_then(Value::as_integer);
-                let count = count.and_then(|count| u64::try_from(count).ok());
-                counts.push(count.ok_or_else(|| self.inconsistent("it cannot count its rows"))?);
-            }
-        }
-        if counts.len() == tables.len() {
-            Ok(counts)
-        } else {
-            Err(self.inconsistent("a count is missing"))
-        }
     }
 
     /// Their content is in the tables that they keep it in; creating them would make those anew.
