@@ -67,8 +67,8 @@ pub use diff::{Options, Rowids, Sink, diff, diff_connections, diff_into, diff_wi
 pub use error::{Conflict, ConflictKind, Error, Result};
 pub use file::{Diff, DiffWriter, FORMAT_VERSION, FileKind, Operations};
 pub use merge::{
-    ColumnConflict, MERGE_CONFLICTS_KEPT_MAX, Merge, MergeConflict, MergeConflictKind, MergePolicy,
-    merge, merge_files,
+    ColumnConflict, Databases, MERGE_CONFLICTS_KEPT_MAX, Merge, MergeConflict, MergeConflictKind,
+    MergePolicy, merge, merge_databases, merge_files,
 };
 pub use operation::{
     ColumnChange, ColumnInfo, ColumnSource, ForeignKeyState, Identity, KeyColumn, ObjectKind,

@@ -3,8 +3,10 @@
 mod columns;
 mod objects;
 mod rows;
+mod settle;
 mod tables;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::diff::{Options, Sink};
@@ -41,6 +43,8 @@ pub struct Merge {
     pub conflicts: Vec<MergeConflict>,
     /// How many there are in all.
     pub conflicts_count: u64,
+    /// The tables that were defined differently and are not settled, by all their names.
+    contested: HashSet<String>,
 }
 
 /// How many conflicts a [`Merge`] keeps.
@@ -72,7 +76,8 @@ pub enum MergeConflictKind {
     /// They deleted a row that we changed.
     TheyDeleted,
     /// A table's definition: changed by both differently, or by one while the other changed rows in
-    /// a way that cannot be carried over. No policy settles it.
+    /// a way that cannot be carried over. A policy settles it where the databases are at hand, as in
+    /// [`merge_files`]: the winner's definition holds, and the rows of both come into it.
     Table,
     /// An index, view or trigger.
     Object,
@@ -112,7 +117,7 @@ impl Merge {
 ///
 /// A table that one side widened with `ALTER TABLE ADD COLUMN` or defined anew, while the other
 /// changed rows, is merged in its new form. Definitions that both sides changed must have been
-/// changed alike.
+/// changed alike: only [`merge_files`] and [`merge_databases`] can settle them otherwise.
 ///
 /// Needs some fifty bytes of memory for each row that we changed, for one table at a time; the
 /// rows themselves are read from the diffs.
@@ -127,6 +132,7 @@ pub fn merge(ours: &Diff, theirs: &Diff, policy: MergePolicy) -> Result<Merge> {
         conflicts: Vec::new(),
         conflicts_count: 0,
         unsettled: false,
+        contested: HashSet::new(),
         writer: DiffWriter::new(ours.encodings().1, ours.encodings().1),
     };
     let objects = MergedObjects::of(&side_a, &side_b, &mut merging);
@@ -146,7 +152,19 @@ pub fn merge(ours: &Diff, theirs: &Diff, policy: MergePolicy) -> Result<Merge> {
         diff: if is_settled { Some(merging.writer.finish()?) } else { None },
         conflicts: merging.conflicts,
         conflicts_count: merging.conflicts_count,
+        contested: merging.contested,
     })
+}
+
+/// The three databases of a merge.
+#[derive(Clone, Copy, Debug)]
+pub struct Databases<'f> {
+    /// What both sides had.
+    pub base: &'f Path,
+    /// Our side.
+    pub ours: &'f Path,
+    /// Their side.
+    pub theirs: &'f Path,
 }
 
 /// As [`merge`], from three database files, none of which is written to.
@@ -159,9 +177,32 @@ pub fn merge_files(
     on_progress: &mut OnProgress<'_>,
 ) -> Result<Merge> {
     let mut watched = |progress: &crate::progress::Progress| on_progress(progress);
-    let to_ours = crate::diff::diff_with(&base, ours, options, &mut watched)?;
-    let to_theirs = crate::diff::diff_with(&base, theirs, options, &mut watched)?;
-    merge(&to_ours, &to_theirs, policy)
+    let files = Databases { base: base.as_ref(), ours: ours.as_ref(), theirs: theirs.as_ref() };
+    let to_ours = crate::diff::diff_with(&base, &ours, options, &mut watched)?;
+    let to_theirs = crate::diff::diff_with(&base, &theirs, options, &mut watched)?;
+    merge_databases(&files, &to_ours, &to_theirs, policy, options, on_progress)
+}
+
+/// As [`merge`], with the databases that the differences were found in at hand. With them, a policy
+/// settles definitions, too.
+///
+/// The winner's definition of a table holds. The rows of both sides come into it, column by column
+/// of one name or place; columns and indexes that it has no place for go. Where the rows of the two
+/// definitions cannot be told apart by one key, or where one side dropped the table, the winner's
+/// rows hold as well.
+pub fn merge_databases(
+    files: &Databases<'_>,
+    ours: &Diff,
+    theirs: &Diff,
+    policy: MergePolicy,
+    options: &Options,
+    on_progress: &mut OnProgress<'_>,
+) -> Result<Merge> {
+    let first = merge(ours, theirs, policy)?;
+    if policy == MergePolicy::Abort || first.contested.is_empty() {
+        return Ok(first);
+    }
+    settle::settle(files, policy, first, options, on_progress)
 }
 
 /// What is being put together.
@@ -170,6 +211,7 @@ struct Merging {
     conflicts: Vec<MergeConflict>,
     conflicts_count: u64,
     unsettled: bool,
+    contested: HashSet<String>,
     writer: DiffWriter,
 }
 

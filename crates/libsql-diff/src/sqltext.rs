@@ -157,6 +157,12 @@ pub(crate) fn virtual_module(sql: &str) -> Option<(String, Vec<String>)> {
     Some((module, arguments))
 }
 
+/// Whether a table is called as those in which the virtual table `owner` keeps its data.
+pub(crate) fn virtual_owner(table: &str, owner: &str) -> bool {
+    let rest = table.get(owner.len()..).is_some_and(|rest| rest.starts_with('_'));
+    rest && table.get(..owner.len()).is_some_and(|start| same_name(start, owner))
+}
+
 /// Whether `word` occurs as a word of its own in `sql`, outside of quotes and comments.
 pub(crate) fn has_word(sql: &str, word: &str) -> bool {
     tokens(sql).iter().any(|token| token.is_word(word))

@@ -173,7 +173,7 @@ Examples:
   turso-sync pull agency.db
   turso-sync pull agency.db --policy theirs
 
-Exit code 1: both sides changed the same columns of the same rows, and nobody settled it: the file
+Exit code 1: both sides changed the same thing, a column of a row or a definition, and nobody settled it: the file
 is as it was. Every such conflict is shown with all three values; the policies `ours` and `theirs`
 settle them, and the exit code is 0.")]
     Pull(workflow::PullArgs),

@@ -112,7 +112,7 @@ impl Mapping {
 }
 
 /// What `ALTER TABLE ADD COLUMN` gives the rows that are there.
-fn added_defaults(table: &str, statements: &[String]) -> Result<Vec<Value>> {
+pub(super) fn added_defaults(table: &str, statements: &[String]) -> Result<Vec<Value>> {
     let sqlite = |error: rusqlite::Error| Error::from_rusqlite("reading defaults", &error);
     let scratch = Connection::open_in_memory().map_err(sqlite)?;
     let table = quoted(table);

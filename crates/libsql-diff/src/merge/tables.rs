@@ -47,7 +47,7 @@ pub(super) fn merge_all(
 }
 
 /// The name of a section's table in the base; None if it is created.
-fn base_name(section: &Section) -> Option<&str> {
+pub(super) fn base_name(section: &Section) -> Option<&str> {
     match &section.change.edit {
         TableEdit::Create { .. } => None,
         TableEdit::Rebuild { old_name, .. } => Some(old_name),
@@ -119,6 +119,10 @@ fn definition(section: &Section) -> Option<Value> {
 }
 
 fn conflict(merging: &mut Merging, our: &Section, their: &Section) {
+    for section in [our, their] {
+        let names = [Some(section.change.name.as_str()), base_name(section)];
+        merging.contested.extend(names.into_iter().flatten().map(str::to_ascii_lowercase));
+    }
     let base = [their, our].iter().find_map(|section| match &section.change.edit {
         TableEdit::Rebuild { old_sql: sql, .. } | TableEdit::Drop { sql } => Some(Value::text(sql)),
         _ => None,

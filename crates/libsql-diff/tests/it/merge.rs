@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use libsql_diff::{
-    ConflictKind, Error, Merge, MergeConflict, MergeConflictKind, MergePolicy, Value, apply, diff,
-    merge,
+    ConflictKind, Error, Merge, MergeConflict, MergeConflictKind, MergePolicy, Options, Value,
+    apply, diff, merge, merge_files,
 };
 use proptest::prelude::*;
 
@@ -38,6 +38,38 @@ impl Three {
         let (ours, theirs) =
             (diff(&self.base, &self.theirs).unwrap(), diff(&self.base, &self.ours).unwrap());
         merge(&ours, &theirs, policy).unwrap()
+    }
+
+    fn settled(&self, policy: MergePolicy) -> Merge {
+        let options = Options::default();
+        let on_progress = &mut |_: &libsql_diff::Progress| std::ops::ControlFlow::Continue(());
+        merge_files(&self.base, &self.ours, &self.theirs, policy, &options, on_progress).unwrap()
+    }
+
+    fn settled_back(&self, policy: MergePolicy) -> Merge {
+        let options = Options::default();
+        let on_progress = &mut |_: &libsql_diff::Progress| std::ops::ControlFlow::Continue(());
+        merge_files(&self.base, &self.theirs, &self.ours, policy, &options, on_progress).unwrap()
+    }
+
+    /// What each policy makes of it, from both sides.
+    fn check_settled(&self, ours: &str, theirs: &str) {
+        for (policy, back, expected) in [
+            (MergePolicy::Ours, MergePolicy::Theirs, ours),
+            (MergePolicy::Theirs, MergePolicy::Ours, theirs),
+        ] {
+            let shown = format!("{policy:?}: {expected}");
+            let expected = self.folder.copy(&self.base, "expected.db", expected);
+            for (side, merge) in
+                [(&self.ours, self.settled(policy)), (&self.theirs, self.settled_back(back))]
+            {
+                let conflicts = format!("{:#?}", merge.conflicts);
+                let found = self.applied(side, merge);
+                let found = found.unwrap_or_else(|e| panic!("{shown}: {e}\n{conflicts}"));
+                assert_eq!(found, content(&expected), "{shown}");
+            }
+            remove(&expected);
+        }
     }
 
     /// The content of a copy of `side` with the merge applied.
@@ -286,24 +318,113 @@ fn a_column_dropped_here_and_changed_there_is_a_conflict() {
 }
 
 #[test]
-fn definitions_changed_in_two_ways_are_a_conflict_that_no_policy_settles() {
-    for (ours, theirs) in [
-        ("ALTER TABLE t ADD COLUMN c;", "ALTER TABLE t ADD COLUMN d;"),
-        ("ALTER TABLE t RENAME COLUMN a TO x;", "ALTER TABLE t RENAME COLUMN a TO y;"),
-        ("DROP TABLE t;", "UPDATE t SET a = 1 WHERE id = 1;"),
-        ("UPDATE t SET a = 1 WHERE id = 1;", "DROP TABLE t;"),
-        ("CREATE TABLE n(a);", "CREATE TABLE n(b);"),
-        ("ALTER TABLE t RENAME TO n;", "CREATE TABLE n(b);"),
-        ("DROP TABLE t;", "DROP TABLE t; CREATE TABLE t(x, y, z);"),
+fn a_policy_settles_definitions_and_the_rows_of_both_sides_come_into_them() {
+    let add = "ALTER TABLE t ADD COLUMN";
+    let index =
+        "CREATE INDEX mine ON t(a, b); CREATE TRIGGER tr AFTER DELETE ON t BEGIN SELECT 1; END;";
+    let insert = "INSERT INTO t(id, a, b, u) VALUES (9, 'i', 'i', 9);";
+    let update = "UPDATE t SET b = 'theirs' WHERE id = 2; UPDATE t SET a = 'ours' WHERE id = 1;";
+    for (ours, theirs, if_ours, if_theirs) in [
+        // Each side a column of its own, and rows.
+        (
+            format!("{add} c DEFAULT 5; UPDATE t SET a = 'ours', c = 6 WHERE id = 1;"),
+            format!("{add} d; UPDATE t SET b = 'theirs', d = 7 WHERE id = 2; {insert} {index}"),
+            format!("{add} c DEFAULT 5; {update} UPDATE t SET c = 6 WHERE id = 1; {insert} {index}"),
+            format!("{add} d; {update} UPDATE t SET d = 7 WHERE id = 2; {insert} {index}"),
+        ),
+        // A column of one name, defined differently.
+        (
+            format!("{add} c TEXT; UPDATE t SET c = '1' WHERE id < 3;"),
+            format!("{add} c INT; UPDATE t SET c = 3 WHERE id > 2;"),
+            format!("{add} c TEXT; UPDATE t SET c = iif(id < 3, '1', '3');"),
+            format!("{add} c INT; UPDATE t SET c = iif(id < 3, 1, 3);"),
+        ),
+        // One column under two new names.
+        (
+            "ALTER TABLE t RENAME COLUMN a TO x; UPDATE t SET x = 'ours' WHERE id = 1;".to_owned(),
+            format!("ALTER TABLE t RENAME COLUMN a TO y; UPDATE t SET b = 'theirs' WHERE id = 2; {}",
+                "INSERT INTO t VALUES (9, 'i', 'i', 9);"),
+            format!("ALTER TABLE t RENAME COLUMN a TO x; {} {}", update.replace(" a =", " x ="), insert.replace("a,", "x,")),
+            format!("ALTER TABLE t RENAME COLUMN a TO y; {} {}", update.replace(" a =", " y ="), insert.replace("a,", "y,")),
+        ),
+        // One table under two new names.
+        (
+            format!("ALTER TABLE t RENAME TO n; {}", update.replace("t SET", "n SET")),
+            "ALTER TABLE t RENAME TO m; DELETE FROM m WHERE id = 4;".to_owned(),
+            format!("ALTER TABLE t RENAME TO n; {} DELETE FROM n WHERE id = 4;", update.replace("t SET", "n SET")),
+            format!("ALTER TABLE t RENAME TO m; {} DELETE FROM m WHERE id = 4;", update.replace("t SET", "m SET")),
+        ),
+        // Two tables of one name, with and without a common key.
+        (
+            "CREATE TABLE n(k INTEGER PRIMARY KEY, a); INSERT INTO n VALUES (1, 1);".to_owned(),
+            "CREATE TABLE n(k INTEGER PRIMARY KEY, b); INSERT INTO n VALUES (2, 2);".to_owned(),
+            "CREATE TABLE n(k INTEGER PRIMARY KEY, a); INSERT INTO n VALUES (1, 1), (2, NULL);".to_owned(),
+            "CREATE TABLE n(k INTEGER PRIMARY KEY, b); INSERT INTO n VALUES (1, NULL), (2, 2);".to_owned(),
+        ),
+        (
+            "CREATE TABLE n(k PRIMARY KEY, a); INSERT INTO n VALUES (1, 1); CREATE INDEX i ON n(a);".to_owned(),
+            "CREATE TABLE n(b) STRICT;".to_owned().replace("b)", "b INT)"),
+            "CREATE TABLE n(k PRIMARY KEY, a); INSERT INTO n VALUES (1, 1); CREATE INDEX i ON n(a);".to_owned(),
+            "CREATE TABLE n(b INT) STRICT;".to_owned(),
+        ),
+        // A table's new name is another table's there: they are two.
+        (
+            "ALTER TABLE t RENAME TO n;".to_owned(),
+            "CREATE TABLE n(b); INSERT INTO n VALUES (1);".to_owned(),
+            "ALTER TABLE t RENAME TO n;".to_owned(),
+            "CREATE TABLE n(b); INSERT INTO n VALUES (1);".to_owned(),
+        ),
+        // Dropped on one side.
+        (
+            "DROP TABLE t;".to_owned(),
+            "UPDATE t SET a = 1 WHERE id = 1;".to_owned(),
+            "DROP TABLE t;".to_owned(),
+            "UPDATE t SET a = 1 WHERE id = 1;".to_owned(),
+        ),
+        (
+            "DROP TABLE t;".to_owned(),
+            format!("{add} c; CREATE INDEX i ON t(c);"),
+            "DROP TABLE t;".to_owned(),
+            format!("{add} c; CREATE INDEX i ON t(c);"),
+        ),
+        (
+            "DROP TABLE t;".to_owned(),
+            "DROP TABLE t; CREATE TABLE t(x, y, z); INSERT INTO t VALUES (1, 2, 3);".to_owned(),
+            "DROP TABLE t;".to_owned(),
+            "DROP TABLE t; CREATE TABLE t(x, y, z); INSERT INTO t VALUES (1, 2, 3);".to_owned(),
+        ),
+        // An index that the winner's table has no place for goes.
+        (
+            format!("{add} c; CREATE INDEX i ON t(c); CREATE INDEX j ON t(b);"),
+            format!("{add} d; CREATE VIEW v AS SELECT d FROM t;"),
+            format!("{add} c; CREATE INDEX i ON t(c); CREATE INDEX j ON t(b); CREATE VIEW v AS SELECT d FROM t;"),
+            format!("{add} d; CREATE INDEX j ON t(b); CREATE VIEW v AS SELECT d FROM t;"),
+        ),
     ] {
-        let three = Three::new(PLAN, ours, theirs);
-        for policy in [MergePolicy::Abort, MergePolicy::Ours, MergePolicy::Theirs] {
-            let merge = three.merge(policy);
-            assert!(merge.diff.is_none(), "{ours} {theirs}");
-            let kinds: Vec<MergeConflictKind> = merge.conflicts.iter().map(|c| c.kind).collect();
-            assert!(kinds.contains(&MergeConflictKind::Table), "{ours} {theirs}: {kinds:?}");
-        }
+        let three = Three::new(PLAN, &ours, &theirs);
+        let merge = three.merge(MergePolicy::Abort);
+        let kinds: Vec<MergeConflictKind> = merge.conflicts.iter().map(|c| c.kind).collect();
+        assert!(kinds.contains(&MergeConflictKind::Table), "{ours} {theirs}: {kinds:?}");
+        assert!(merge.diff.is_none(), "{ours} {theirs}");
+        three.check_settled(&if_ours, &if_theirs);
     }
+}
+
+#[test]
+fn a_policy_settles_rows_beside_definitions_and_lists_both() {
+    let three = Three::new(
+        PLAN,
+        "ALTER TABLE t ADD COLUMN c; UPDATE t SET a = 'ours' WHERE id = 1;",
+        "ALTER TABLE t ADD COLUMN d; UPDATE t SET a = 'theirs' WHERE id = 1;",
+    );
+    let merge = three.settled(MergePolicy::Theirs);
+    let kinds: Vec<MergeConflictKind> = merge.conflicts.iter().map(|c| c.kind).collect();
+    assert_eq!(kinds, [MergeConflictKind::Table, MergeConflictKind::BothChanged]);
+    assert_eq!(merge.conflicts_count, 2);
+    three.check_settled(
+        "ALTER TABLE t ADD COLUMN c; UPDATE t SET a = 'ours' WHERE id = 1;",
+        "ALTER TABLE t ADD COLUMN d; UPDATE t SET a = 'theirs' WHERE id = 1;",
+    );
 }
 
 #[test]
@@ -384,14 +505,16 @@ fn full_text_rows_merge_and_their_shadows_do_not() {
          INSERT INTO f(rowid, x) VALUES (10, 'ten'), (11, 'x');",
     );
     let contentless = "CREATE VIRTUAL TABLE f USING fts5(x, content=''); INSERT INTO f(rowid, x) VALUES (1, 'one');";
-    let merge = Three::new(
-        contentless,
+    // Rows that cannot be read cannot be told apart: one side's hold.
+    let (ours, theirs) = (
         "INSERT INTO f(rowid, x) VALUES (2, 'two');",
         "INSERT INTO f(rowid, x) VALUES (3, 'three');",
-    )
-    .merge(MergePolicy::Theirs);
+    );
+    let three = Three::new(contentless, ours, theirs);
+    let merge = three.merge(MergePolicy::Theirs);
     assert!(merge.diff.is_none());
     assert_eq!(merge.conflicts[0].kind, MergeConflictKind::Table);
+    three.check_settled(ours, theirs);
 }
 
 #[test]

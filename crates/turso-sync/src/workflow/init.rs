@@ -6,7 +6,9 @@ use libsql_diff::MergePolicy;
 use rusqlite::Connection;
 
 use super::pull::restore;
-use super::{Remote, apply_to, carry_application_id, compare, copy_database, require_file};
+use super::{
+    Remote, apply_to, carry_application_id, compare, copy_database, merged_with, require_file,
+};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::report::{CONFLICTS_LISTED_MAX, Changes, Conflict, InitReport};
@@ -175,8 +177,9 @@ fn begin(
         create_empty(&nothing, file)?;
         let ours = compare(&nothing, file, progress)?;
         let theirs = compare(&nothing, &incoming, progress)?;
+        let files = (&*nothing, file, &*incoming);
+        let merge = merged_with(files, &ours, &theirs, policy, progress)?;
         remove_database(&nothing)?;
-        let merge = libsql_diff::merge(&ours, &theirs, policy)?;
         report.conflicts_count = merge.conflicts_count;
         report.conflicts =
             merge.conflicts.iter().take(CONFLICTS_LISTED_MAX).map(Conflict::of).collect();

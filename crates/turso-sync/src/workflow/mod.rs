@@ -12,7 +12,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use libsql_diff::{ApplyOptions, Diff, Setting};
+use libsql_diff::{ApplyOptions, Databases, Diff, Merge, MergePolicy, Setting};
 use libsql_link::blocking::Link;
 use libsql_link::{Location, Options, RemoteUrl, Token};
 use rusqlite::backup::{Backup, StepResult};
@@ -125,6 +125,24 @@ fn require_file(file: &Path) -> Result<()> {
 fn compare(a: &Path, b: &Path, progress: &dyn Progress) -> Result<Diff> {
     progress.step(Step::Comparing);
     Ok(libsql_diff::diff_with(a, b, &libsql_diff::Options::default(), &mut watched(progress))?)
+}
+
+/// Brings two sides' changes together; the files are the base, ours and theirs.
+fn merged_with(
+    (base, ours, theirs): (&Path, &Path, &Path),
+    our_changes: &Diff,
+    their_changes: &Diff,
+    policy: MergePolicy,
+    progress: &dyn Progress,
+) -> Result<Merge> {
+    Ok(libsql_diff::merge_databases(
+        &Databases { base, ours, theirs },
+        our_changes,
+        their_changes,
+        policy,
+        &libsql_diff::Options::default(),
+        &mut watched(progress),
+    )?)
 }
 
 /// Carries a diff out on a file that other programs use.

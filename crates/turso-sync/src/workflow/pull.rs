@@ -5,7 +5,7 @@ use std::path::Path;
 use libsql_diff::{ApplyOptions, Diff, MergePolicy};
 
 use super::push::settle;
-use super::{Remote, carry_application_id, compare, copy_database, open_working};
+use super::{Remote, carry_application_id, compare, copy_database, merged_with, open_working};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step, watch};
 use crate::push::schema::Schema;
@@ -142,7 +142,9 @@ fn merge_into_file(
         let changes = if ours.is_empty() {
             theirs
         } else {
-            let merge = libsql_diff::merge(&ours, theirs, options.policy)?;
+            let incoming = folder.incoming();
+            let files = (&*folder.base(), file, &*incoming);
+            let merge = merged_with(files, &ours, theirs, options.policy, progress)?;
             report.conflicts_count = merge.conflicts_count;
             report.conflicts =
                 merge.conflicts.iter().take(CONFLICTS_LISTED_MAX).map(Conflict::of).collect();

@@ -1,9 +1,10 @@
 //! Each workflow as it should go.
 
+use libsql_diff::MergePolicy;
 use libsql_link::Location;
 use turso_sync::{
-    CopyOptions, Error, Existing, Place, PullEnd, PushEnd, ResetOptions, Stop, Unwatched,
-    WatchEvent, WatchOptions, copy,
+    CopyOptions, Error, Existing, Place, PullEnd, PullOptions, PushEnd, ResetOptions, Stop,
+    Unwatched, WatchEvent, WatchOptions, copy,
 };
 
 use crate::desk::{Desk, assert_same, change, remote, value};
@@ -313,4 +314,40 @@ fn a_server_that_lost_its_data_takes_nothing_with_it() {
     desk.init(&ours).unwrap();
     assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed);
     desk.assert_server_is(&ours);
+}
+
+#[test]
+fn a_policy_settles_a_table_that_both_sides_defined_differently() {
+    for policy in [MergePolicy::Ours, MergePolicy::Theirs] {
+        let desk = Desk::new();
+        desk.serve(PLAN);
+        let ours = desk.synced("ours.db");
+        change(&ours, "ALTER TABLE plan ADD COLUMN place TEXT; UPDATE plan SET place = 'x'");
+        desk.serve("ALTER TABLE plan ADD COLUMN hour INT\n INSERT INTO plan (id, day, hour) VALUES (4, '2026-11-23', 9)");
+        let server = remote(&desk.sqld.url());
+        let pull = |policy| {
+            let options = PullOptions { policy, dry_run: false };
+            turso_sync::pull(&ours, &server, &options, &Unwatched).unwrap()
+        };
+        let before = std::fs::read(&ours).unwrap();
+        assert_eq!(pull(MergePolicy::Abort).end, PullEnd::Conflict);
+        assert!(std::fs::read(&ours).unwrap() == before);
+        let report = pull(policy);
+        assert_eq!((report.end, report.conflicts_count), (PullEnd::Pulled, 1), "{report:?}");
+        assert_eq!(
+            desk.push(&ours).unwrap().end,
+            match policy {
+                MergePolicy::Ours => PushEnd::Pushed,
+                _ => PushEnd::Nothing,
+            }
+        );
+        desk.assert_server_is(&ours);
+        let columns: String =
+            value(&ours, "SELECT group_concat(name) FROM pragma_table_info('plan')");
+        let column = if policy == MergePolicy::Ours { "place" } else { "hour" };
+        assert_eq!(columns, format!("id,day,status,note,{column}"));
+        let sql = format!("SELECT group_concat(coalesce({column}, '-')) FROM plan");
+        let expected = if policy == MergePolicy::Ours { "x,x,x,-" } else { "-,-,-,9" };
+        assert_eq!(value::<String>(&ours, &sql), expected);
+    }
 }
