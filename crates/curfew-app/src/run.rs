@@ -484,6 +484,7 @@ fn plan_and_write(
     progress: &dyn Progress,
 ) -> Result<(), Error> {
     let planner = Planner::new(&request.config.plan, &setting.catalog, setting.today);
+    let version = Retry::default().run(|_| database.data_version())?;
     let settlement = settle(database, &planner, setting.threads, progress)?;
     let found = checksums(database, settlement.census.checksums)?;
     Retry::default().run(|_| database.record_checksums(run_id, found[0], found[1]))?;
@@ -530,9 +531,16 @@ fn plan_and_write(
         "stage ends"
     );
     result?;
-    // A run that wrote nothing left what it found.
-    let unknown = Checksums::default();
-    *left = Some(if report.is_unchanged() { found } else { checksums(database, unknown)? });
+    *left = Some(if report.is_unchanged() {
+        // A run that wrote nothing left what it found.
+        found
+    } else {
+        // What it wrote is known; what others wrote meanwhile is not.
+        let is_alone = Retry::default().run(|_| database.data_version())? == version;
+        let schedules = writer.checksum_after(found[1]).filter(|_| is_alone);
+        let contacts = schedules.map(|_| found[0]);
+        checksums(database, Checksums { contacts, schedules })?
+    });
     Ok(())
 }
 

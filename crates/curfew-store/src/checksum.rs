@@ -50,18 +50,29 @@ pub struct Checksum {
 
 impl Checksum {
     #[inline]
-    fn add(&mut self, seed: i64, record: &[u8]) {
-        self.rows += 1;
-        let hash = XxHash3_128::oneshot_with_seed(seed.cast_unsigned(), record);
-        self.sum = self.sum.wrapping_add(hash);
+    pub(crate) fn add(&mut self, seed: i64, record: &[u8]) {
+        self.rows = self.rows.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(hash(seed, record));
+    }
+
+    /// The opposite of [`Checksum::add`]; the number of rows may fall below 0 until others are added.
+    #[inline]
+    pub(crate) fn remove(&mut self, seed: i64, record: &[u8]) {
+        self.rows = self.rows.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(hash(seed, record));
     }
 }
 
 impl AddAssign for Checksum {
     fn add_assign(&mut self, other: Self) {
-        self.rows += other.rows;
+        self.rows = self.rows.wrapping_add(other.rows);
         self.sum = self.sum.wrapping_add(other.sum);
     }
+}
+
+#[inline]
+fn hash(seed: i64, record: &[u8]) -> u128 {
+    XxHash3_128::oneshot_with_seed(seed.cast_unsigned(), record)
 }
 
 impl fmt::Display for Checksum {

@@ -205,6 +205,14 @@ impl Database {
             .map_err(|error| self.fail("begin to write", error))
     }
 
+    /// A number that changes with every change of the database by another connection, and by none of
+    /// this one's own. Only equality means anything, and only on this connection.
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        self.connection
+            .query_row("PRAGMA main.data_version", [], |row| row.get(0))
+            .map_err(|error| self.fail("look for changes by others", error))
+    }
+
     /// How many rows `contacts` has: `N` of SPEC section 6.
     pub fn contact_count(&self) -> Result<u64, StoreError> {
         self.connection

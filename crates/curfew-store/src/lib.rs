@@ -15,6 +15,7 @@ pub mod contacts;
 mod create_table;
 mod database;
 mod error;
+mod followed;
 pub mod history;
 mod json;
 mod lock;

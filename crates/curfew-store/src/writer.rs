@@ -12,9 +12,10 @@ use rusqlite::{
 };
 
 use crate::{
-    Database, StoreError,
+    Checksum, Database, StoreError,
     bulk::{BulkInsert, NewRows},
     cell::{integer, text},
+    followed::Followed,
     history::{Chain, Entry, Happening, old_values},
     runs::record_progress,
 };
@@ -93,12 +94,14 @@ pub struct PlanWriter<'d> {
     one_by_one: bool,
     committed: Written,
     pending: Written,
+    sum: Followed,
 }
 
 #[derive(Debug)]
 struct Statements<'d> {
     /// Whether the table has triggers of its owner.
     triggers: Statement<'d>,
+    highest: Statement<'d>,
     former: Statement<'d>,
     insert: Statement<'d>,
     insert_many: BulkInsert<'d>,
@@ -131,6 +134,23 @@ const PLANNED_COLUMNS: [&str; 15] = [
     "metadata",
 ];
 
+/// The columns that every new row gets a value for.
+fn inserted_columns() -> Vec<&'static str> {
+    ["contact_id"].into_iter().chain(PLANNED_COLUMNS).collect()
+}
+
+/// The columns with the same value in all new rows.
+fn constants<'a>(run_id: &'a str, now: &'a str) -> [(&'static str, &'a str); 3] {
+    [("scheduler_run_id", run_id), ("created_at", now), ("updated_at", now)]
+}
+
+// Places in [`inserted_columns`], and after them in [`constants`].
+const EMAIL_TYPE: usize = 1;
+const STATUS: usize = 4;
+const SKIP_REASON: usize = 5;
+const RUN_ID: usize = 1 + PLANNED_COLUMNS.len();
+const UPDATED_AT: usize = RUN_ID + 2;
+
 /// A row as it is before it is changed.
 #[derive(Debug)]
 struct Former {
@@ -138,6 +158,8 @@ struct Former {
     values: String,
     /// What will be different, for an update.
     why: String,
+    /// What the change does to the checksum; `None` if that is not known.
+    sum: Option<Checksum>,
 }
 
 impl<'d> PlanWriter<'d> {
@@ -154,10 +176,18 @@ impl<'d> PlanWriter<'d> {
             let statements = Statements::prepare(db, run_id, now)?;
             let names = statements.former.column_names();
             let names = names.iter().map(ToString::to_string);
-            let columns = names.take(statements.former.column_count() - EXTRA_COLUMNS).collect();
-            Ok((statements, columns))
+            let columns = names.take(statements.former.column_count() - EXTRA_COLUMNS);
+            let columns: Vec<String> = columns.collect();
+            let constants = constants(run_id, now);
+            let sum = Followed::begin(
+                db.connection(),
+                "email_schedules",
+                &inserted_columns(),
+                &constants,
+            )?;
+            Ok((statements, columns, sum))
         };
-        let (mut statements, columns) =
+        let (mut statements, columns, sum) =
             prepare().map_err(|error| db.fail("prepare to write", error))?;
         statements
             .bind_constants(run_id, now)
@@ -174,12 +204,22 @@ impl<'d> PlanWriter<'d> {
             one_by_one: false,
             committed: Written::default(),
             pending: Written::default(),
+            sum,
         })
     }
 
     /// What has been committed so far.
     pub fn written(&self) -> Written {
         self.committed
+    }
+
+    /// The checksum of `email_schedules` after all that is committed, if it was `before` when this
+    /// writer began, and nobody else changed the database since ([`Database::data_version`]).
+    /// `None` where only reading the table can tell: triggers may have changed rows, say.
+    pub fn checksum_after(&self, before: Checksum) -> Option<Checksum> {
+        let mut sum = before;
+        sum += self.sum.committed()?;
+        Some(sum)
     }
 
     /// Writes the changes of one contact: deletions, then changes, then new rows, so that no two
@@ -215,6 +255,7 @@ impl<'d> PlanWriter<'d> {
         let opened = self.open().and_then(|()| self.savepoint("SAVEPOINT contact"));
         self.or_roll_back(DOING, opened)?;
         let before = (self.chain.clone(), self.pending);
+        let sum_before = self.sum.pending();
         match self.write(contact_id, changes) {
             Ok(()) => {
                 let released = self.savepoint("RELEASE contact");
@@ -229,6 +270,7 @@ impl<'d> PlanWriter<'d> {
                 let undone = self.savepoint("ROLLBACK TO contact; RELEASE contact");
                 self.or_roll_back(DOING, undone)?;
                 (self.chain, self.pending) = before;
+                self.sum.roll_back_to(sum_before);
                 Ok(Applied::Refused(self.db.fail(DOING, error)))
             }
             Err(error) => self.or_roll_back(DOING, Err(error)).map(|()| Applied::Done),
@@ -284,6 +326,7 @@ impl<'d> PlanWriter<'d> {
         };
         self.or_roll_back("commit the plan", result)?;
         self.committed = total;
+        self.sum.commit();
         self.pending = Written::default();
         self.chain = None;
         Ok(())
@@ -293,6 +336,7 @@ impl<'d> PlanWriter<'d> {
     pub fn roll_back(&mut self) {
         self.chain = None;
         self.pending = Written::default();
+        self.sum.roll_back();
         let connection = self.db.connection();
         if !connection.is_autocommit() {
             // If this fails, nothing is committed either: the transaction ends with the connection.
@@ -349,10 +393,33 @@ impl<'d> PlanWriter<'d> {
                 self.write_new(*contact_id, changes)?;
             }
         } else {
-            let mut rows = NewRowsOf::new(contacts, self.config, self.catalog);
-            self.pending.inserted += self.statements.insert_many.execute(&mut rows)?;
+            self.write_all_new(contacts)?;
         }
         contacts.iter().try_for_each(|(_, changes)| self.write_targets(changes))
+    }
+
+    /// Writes the new rows of many contacts with one statement.
+    fn write_all_new(&mut self, contacts: &[(i64, Changes)]) -> SqlResult<()> {
+        let highest: Option<i64> = self.statements.highest.query_row([], |row| row.get(0))?;
+        let new = || NewRowsOf::new(contacts, self.config, self.catalog);
+        let count = self.statements.insert_many.execute(&mut new())?;
+        self.pending.inserted += count;
+        if count == 0 {
+            return Ok(());
+        }
+        let last = self.db.connection().last_insert_rowid();
+        let before = last.checked_sub_unsigned(count);
+        // Ids ascend one by one, unless the highest of all is in use.
+        let Some(before) = before.filter(|before| *before >= highest.unwrap_or(0)) else {
+            self.sum.lose();
+            return Ok(());
+        };
+        let mut rows = new();
+        for id in before + 1..=last {
+            rows.advance();
+            self.sum.add_new(id, |at| rows.value(at));
+        }
+        Ok(())
     }
 
     fn write(&mut self, contact_id: i64, changes: &Changes) -> SqlResult<()> {
@@ -384,10 +451,10 @@ impl<'d> PlanWriter<'d> {
         for change in &changes.rows {
             former.push(match change {
                 Change::Insert(_) => None,
-                Change::Update { id, row } => self.former(contact_id, *id, Some(row))?,
-                Change::Expire { id } | Change::LowerCase { id } | Change::Delete { id, .. } => {
-                    self.former(contact_id, *id, None)?
-                }
+                Change::Update { id, .. }
+                | Change::Expire { id }
+                | Change::LowerCase { id }
+                | Change::Delete { id, .. } => self.former(contact_id, *id, change)?,
             });
         }
         let pairs = || changes.rows.iter().zip(&former);
@@ -396,6 +463,7 @@ impl<'d> PlanWriter<'d> {
             let Some(former) = former else { continue };
             self.record(contact_id, *id, Happening::Deleted, &why.to_string(), &former.values)?;
             self.statements.delete.execute([id])?;
+            self.sum.note(former.sum);
             self.pending.deleted += 1;
         }
         let mut vacated = false;
@@ -422,6 +490,7 @@ impl<'d> PlanWriter<'d> {
                 changed = self.change(id, change);
             }
             changed?;
+            self.sum.note(former.sum);
             match what {
                 Happening::Expired => self.pending.expired += 1,
                 _ => self.pending.updated += 1,
@@ -431,13 +500,7 @@ impl<'d> PlanWriter<'d> {
     }
 
     /// A row as it is now; `None`, and counted, if it must not be changed any more.
-    fn former(
-        &mut self,
-        contact_id: i64,
-        id: i64,
-        wanted: Option<&WantedRow>,
-    ) -> SqlResult<Option<Former>> {
-        let wanted = wanted.map(|row| PlannedRow::new(row, self.config, self.catalog));
+    fn former(&mut self, contact_id: i64, id: i64, change: &Change) -> SqlResult<Option<Former>> {
         let mut rows = self.statements.former.query([id])?;
         let Some(row) = rows.next()? else {
             self.pending.overtaken += 1;
@@ -449,8 +512,40 @@ impl<'d> PlanWriter<'d> {
             self.pending.overtaken += 1;
             return Ok(None);
         }
-        let why = wanted.map_or(Ok(String::new()), |wanted| differences(row, at + 2, &wanted))?;
-        Ok(Some(Former { values: old_values(row, &self.columns)?, why }))
+        let values: Vec<ValueRef<'_>> =
+            (0..at).map(|at| row.get_ref(at)).collect::<SqlResult<_>>()?;
+        let (run_id, now) = (ValueRef::from(&*self.run_id), ValueRef::from(&*self.now));
+        let marked = |at: usize| match at {
+            RUN_ID => Some(run_id),
+            UPDATED_AT => Some(now),
+            _ => None,
+        };
+        let (why, sum) = match change {
+            Change::Update { row: wanted, .. } => {
+                let wanted = PlannedRow::new(wanted, self.config, self.catalog);
+                let sum = self.sum.change(id, &values, |at| match at.checked_sub(1) {
+                    Some(planned) if planned < PLANNED_COLUMNS.len() => Some(wanted.value(planned)),
+                    _ => marked(at),
+                });
+                (differences(row, at + 2, &wanted)?, sum)
+            }
+            Change::Expire { .. } | Change::LowerCase { .. } => {
+                // What SQL's `lower` makes of it.
+                let kind = text(row, at + 2)?.map(str::to_ascii_lowercase);
+                let reason = SkipReason::Expired.text(self.config);
+                let expires = matches!(change, Change::Expire { .. });
+                let sum = self.sum.change(id, &values, |at| match at {
+                    EMAIL_TYPE => kind.as_deref().map(ValueRef::from),
+                    STATUS if expires => Some(ValueRef::Text(b"skipped")),
+                    SKIP_REASON if expires => Some(ValueRef::from(&*reason)),
+                    _ => marked(at),
+                });
+                (String::new(), sum.filter(|_| kind.is_some()))
+            }
+            Change::Delete { .. } => (String::new(), self.sum.removal(id, &values)),
+            Change::Insert(_) => (String::new(), None),
+        };
+        Ok(Some(Former { values: old_values(row, &self.columns)?, why, sum }))
     }
 
     fn record(
@@ -508,6 +603,10 @@ impl<'d> PlanWriter<'d> {
         }
         insert.raw_execute()?;
         self.pending.inserted += 1;
+        self.sum.add_new(self.db.connection().last_insert_rowid(), |at| match at.checked_sub(1) {
+            None => ValueRef::Integer(contact_id),
+            Some(planned) => row.value(planned),
+        });
         Ok(())
     }
 
@@ -548,14 +647,14 @@ impl<'d> Statements<'d> {
             .zip(PLANNED_COLUMNS)
             .map(|(at, name)| format!("{name} = ?{at}"))
             .collect();
-        let columns: Vec<&str> = ["contact_id"].into_iter().chain(PLANNED_COLUMNS).collect();
-        let constants = [("scheduler_run_id", run_id), ("created_at", now), ("updated_at", now)];
+        let (columns, constants) = (inserted_columns(), constants(run_id, now));
         Ok(Self {
             triggers: db.prepare(
                 "SELECT 1 FROM main.sqlite_schema
                  WHERE type = 'trigger' AND tbl_name = 'email_schedules' COLLATE NOCASE",
             )?,
             insert_many: BulkInsert::prepare(db, "main.email_schedules", &columns, &constants)?,
+            highest: db.prepare("SELECT max(id) FROM main.email_schedules")?,
             former: db.prepare(&format!(
                 "SELECT *, status, contact_id, {planned} FROM main.email_schedules WHERE id = ?1"
             ))?,

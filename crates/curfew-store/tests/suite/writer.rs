@@ -4,7 +4,7 @@ use curfew_engine::{
     Catalog, Change, Changes, DeleteReason, EventColumns, Field, Issue, KindClass, Problem,
     SkipReason, State, TargetStatus, WantedRow, WindowClass, WindowReason,
 };
-use curfew_store::{Applied, Database, PlanWriter, StoreError, Visited, Written, history};
+use curfew_store::{Applied, Checked, Database, PlanWriter, StoreError, Visited, Written, history};
 
 use crate::fixture::{
     CONTACTS, Folder, LEGACY, NOW, catalog, config, day, query, read_write, start,
@@ -561,4 +561,99 @@ fn a_trigger_of_the_owner_decides_its_own_conflicts() {
     assert_eq!(writer.written().inserted, 2);
     drop(writer);
     assert_eq!(query(&db, "SELECT * FROM seen"), ["birthday"]);
+}
+
+#[test]
+fn the_checksum_of_what_a_writer_leaves_is_known_without_reading() {
+    let folder = Folder::new();
+    for db in [memory(), legacy(&folder)] {
+        db.connection()
+            .execute_batch(&format!(
+                "DROP TRIGGER IF EXISTS update_email_schedules_updated_at; {ROWS}
+                 ALTER TABLE email_schedules ADD COLUMN note TEXT DEFAULT 'it''s';
+                 ALTER TABLE email_schedules ADD COLUMN number INTEGER DEFAULT -7;"
+            ))
+            .unwrap();
+        let (config, catalog) = (config(), catalog(&db));
+        start(&db, "r1");
+        let found = db.checksum(Checked::Schedules).unwrap();
+        let mut writer = PlanWriter::begin(&db, "r1", NOW, &config, &catalog).unwrap();
+        let expect = |writer: &PlanWriter<'_>, differs: bool| {
+            let now = db.checksum(Checked::Schedules).unwrap();
+            assert_eq!(writer.checksum_after(found), Some(now));
+            assert_eq!(now != found, differs);
+        };
+        expect(&writer, false);
+
+        let new = birthday(&catalog, "2026-12-24");
+        let follow_up = WantedRow {
+            kind: catalog.find("followup_1_cold", None).unwrap(),
+            skip: Some(SkipReason::LowerPriority("campaign_sale".into())),
+            initial_id: Some(15),
+            metadata: Some("{}".into()),
+            ..new.clone()
+        };
+        let insert = changes([Change::Insert(new.clone())]);
+        writer.apply_all(&[(1, every_change(&catalog)), (2, insert.clone())]).unwrap();
+        writer.roll_back();
+        expect(&writer, false);
+        let mut first = every_change(&catalog);
+        first.rows.push(Change::Insert(follow_up));
+        writer.apply_all(&[(1, first), (2, insert.clone())]).unwrap();
+        writer.commit_batch(Some(2)).unwrap();
+        expect(&writer, true);
+
+        // One at a time, and one of them refused.
+        writer.apply(3, &insert).unwrap();
+        assert!(matches!(writer.apply_or_refuse(3, &insert).unwrap(), Applied::Refused(_)));
+        assert!(matches!(writer.apply_or_refuse(4, &insert).unwrap(), Applied::Done));
+        writer.commit_batch(Some(4)).unwrap();
+        expect(&writer, true);
+
+        // Rows that step aside.
+        let id: i64 = query(&db, "SELECT max(id) FROM email_schedules")[0].parse().unwrap();
+        let second = WantedRow { event: EventColumns::of(day("2028-01-05")), ..new.clone() };
+        writer.apply(4, &changes([Change::Insert(second.clone())])).unwrap();
+        let exchange = [(id, second), (id + 1, new)].map(|(id, row)| Change::Update { id, row });
+        writer.apply(4, &changes(exchange)).unwrap();
+        writer.commit_batch(Some(4)).unwrap();
+        expect(&writer, true);
+    }
+}
+
+#[test]
+fn a_checksum_is_not_taken_for_known_where_more_may_have_changed() {
+    let triggers = [
+        "CREATE TRIGGER see AFTER UPDATE ON contact_campaigns
+         BEGIN DELETE FROM email_schedules; END;",
+        "CREATE TRIGGER see AFTER INSERT ON email_schedules
+         BEGIN UPDATE email_schedules SET metadata = 'm' WHERE id = new.id; END;",
+    ]
+    .map(|trigger| ("", trigger));
+    let columns = [
+        "UNIQUE (contact_id, email_type) ON CONFLICT REPLACE",
+        "seen DEFAULT (random())",
+        "twice GENERATED ALWAYS AS (2 * priority)",
+        "weight REAL DEFAULT 1",
+    ]
+    .map(|column| (column, ""));
+    for (column, trigger) in triggers.into_iter().chain(columns).chain([("", "")]) {
+        let db = memory();
+        let table = query(&db, "SELECT sql FROM sqlite_schema WHERE name = 'email_schedules'");
+        let table = table[0].trim_end_matches(')');
+        let comma = if column.is_empty() { "" } else { "," };
+        db.connection()
+            .execute_batch(&format!(
+                "DROP TABLE email_schedules; {table}{comma} {column}); {trigger}"
+            ))
+            .unwrap();
+        let (config, catalog) = (config(), catalog(&db));
+        start(&db, "r1");
+        let found = db.checksum(Checked::Schedules).unwrap();
+        let mut writer = PlanWriter::begin(&db, "r1", NOW, &config, &catalog).unwrap();
+        writer.apply(1, &changes([Change::Insert(birthday(&catalog, "2026-12-24"))])).unwrap();
+        writer.commit_batch(Some(1)).unwrap();
+        let is_known = writer.checksum_after(found).is_some();
+        assert_eq!(is_known, column.is_empty() && trigger.is_empty(), "{column}{trigger}");
+    }
 }
