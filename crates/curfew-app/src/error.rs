@@ -147,6 +147,7 @@ impl Error {
             | Self::Sample(SampleError::Database(error))
             | Self::Generate(GenerateError::Database(error)) => match error {
                 ContactsError::Exists { .. }
+                | ContactsError::NoFolder { .. }
                 | ContactsError::NotADatabase { .. }
                 | ContactsError::NotATable { .. } => Fault::Input,
                 _ => Fault::Failure,

@@ -174,11 +174,11 @@ impl Organization {
                 // Spreadsheets drop leading zeros, and write dates as their country does.
                 let zip = match person.id % 3 {
                     0 => person.zip.to_string(),
-                    _ => text(row.zip_code),
+                    _ => text(row.zip_code.text()),
                 };
                 let effective = match (person.effective, person.id % 4) {
                     (Some(day), 0) => us_date(day),
-                    _ => text(row.effective_date),
+                    _ => text(row.effective_date.text()),
                 };
                 // Some files know no states.
                 let state = if person.id % 5 == 0 { String::new() } else { text(row.state) };
@@ -186,10 +186,10 @@ impl Organization {
                     row.id.to_string(),
                     row.first_name.to_owned(),
                     row.last_name.to_owned(),
-                    text(row.email),
+                    text(row.email.text()),
                     zip,
                     state,
-                    text(row.birth_date),
+                    text(row.birth_date.text()),
                     effective,
                     text(row.phone_number),
                     text(row.current_carrier),

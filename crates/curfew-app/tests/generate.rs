@@ -1,13 +1,13 @@
 //! Generated organizations: the same for the same seed, and as organizations are.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use curfew_app::generate::{
     GenerateError, GenerateReport, GenerateRequest, generate, generate_with,
 };
-use curfew_engine::{Day, State, Today};
-use rusqlite::Connection;
+use curfew_engine::{Day, Field, Problem, RawContact, Standing, Today, Value};
+use rusqlite::{Connection, types::ValueRef};
 use tempfile::TempDir;
 
 fn full(out: &Path, contacts: u32, seed: u64) -> GenerateRequest {
@@ -47,6 +47,18 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
         3,
         "no journal and no partial file is left"
     );
+}
+
+/// Threads, clocks, locales and the order of hash maps would show here. Another version of this
+/// program or of SQLite may give others: then see what differs, and `UPDATE_EXPECT=1`.
+#[test]
+fn the_bytes_of_a_seed_are_the_same_on_every_machine() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("org.db");
+    generate(&full(&path, 3000, 1)).unwrap();
+    let length = fs::metadata(&path).unwrap().len();
+    let found = format!("{length} bytes, FNV-1a {:016x}", hash(&path));
+    expect_test::expect!["1409024 bytes, FNV-1a 52d6b2445fa5b9c2"].assert_eq(&found);
 }
 
 #[test]
@@ -110,35 +122,129 @@ fn organizations_are_as_organizations_are() {
     assert!(sent > 25_000 && clicks > 2500 && answers > 1000, "{report:?}");
     assert!((2700..3300).contains(&targets), "{targets}");
 
-    // ZIP codes exist and agree with the state, but for the dirty ones.
-    let mut statement = connection.prepare("SELECT zip_code, state FROM contacts").unwrap();
-    let rows = statement
-        .query_map([], |row| Ok((row.get::<_, Option<String>>(0)?, row.get::<_, String>(1)?)))
-        .unwrap();
-    let agreeing = rows
-        .map(Result::unwrap)
-        .filter(|(zip, state)| {
-            let zip = zip.as_ref().filter(|zip| zip.len() == 5);
-            let of_zip = zip.and_then(|zip| State::of_zip(zip.parse().unwrap()));
-            of_zip == State::from_code(state)
-        })
-        .count();
-    assert!(agreeing as u64 + dirty >= contacts && (agreeing as u64) < contacts, "{agreeing}");
-
-    // States by population, none left out that has many inhabitants.
-    let largest = number(&connection, "SELECT count(*) FROM contacts WHERE state = 'CA'");
-    assert!((2100..2700).contains(&largest), "{largest}");
-    assert!(number(&connection, "SELECT count(DISTINCT state) FROM contacts") > 50);
-
     // Nobody real can be written to or called.
     assert_eq!(
         count(
             "contacts WHERE email NOT LIKE '%@example.com' AND email NOT LIKE '%@example.org'
-               AND email NOT LIKE '%@example.net' AND email LIKE '%@%'"
+               AND email NOT LIKE '%@example.net' AND email NOT LIKE '%@example' AND email LIKE '%@%'"
         ),
         0
     );
     assert_eq!(count("contacts WHERE phone_number NOT LIKE '___-555-01__'"), 0);
+    assert_eq!(
+        number(
+            &connection,
+            "SELECT count(email) - count(DISTINCT email) FROM contacts
+        WHERE typeof(email) = 'text' AND email <> ''"
+        ),
+        0
+    );
+}
+
+/// What the engine makes of a row of `contacts`, and what it finds wrong with it.
+fn check(row: &rusqlite::Row<'_>, today: Today) -> (Standing, Vec<(Field, Problem)>) {
+    let value = |column| match row.get_ref_unwrap(column) {
+        ValueRef::Null => Value::Null,
+        ValueRef::Text(text) => std::str::from_utf8(text).map_or(Value::Other, Value::Text),
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(_) | ValueRef::Blob(_) => Value::Other,
+    };
+    let contact = RawContact {
+        id: row.get_unwrap("id"),
+        email: value("email"),
+        zip_code: value("zip_code"),
+        birth_date: value("birth_date"),
+        effective_date: value("effective_date"),
+        state: value("state"),
+        phone_number: value("phone_number"),
+        status: Value::Null,
+    };
+    let mut problems = Vec::new();
+    let standing = contact.check(today, |issue| problems.push((issue.field, issue.problem)));
+    (standing, problems)
+}
+
+#[test]
+fn one_in_a_hundred_is_dirty_in_every_way_and_all_others_are_clean() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("org.db");
+    let request = GenerateRequest::new(&path, 30_000, 1);
+    let report = generate(&request).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    let mut statement = connection.prepare("SELECT * FROM contacts").unwrap();
+    let mut rows = statement.query([]).unwrap();
+    let (mut dirty, mut kinds) = (0, BTreeMap::new());
+    while let Some(row) = rows.next().unwrap() {
+        let (standing, problems) = check(row, request.today);
+        if let [(field, problem), more @ ..] = &problems[..] {
+            assert_eq!(more, [], "one thing is wrong with a dirty contact");
+            let problem = match problem {
+                Problem::StateMismatch { .. } => "StateMismatch".to_owned(),
+                problem => format!("{problem:?}"),
+            };
+            *kinds.entry(format!("{field} {problem}")).or_insert(0) += 1;
+            dirty += 1;
+            continue;
+        }
+        let Standing::Valid(contact) = standing else { panic!("a clean contact is {standing:?}") };
+        let state: String = row.get_unwrap("state");
+        assert_eq!(contact.state.code(), state, "the ZIP code agrees with the state");
+        if let Some(birth) = contact.birth {
+            let age = birth.completed_years(request.today.day);
+            assert!((64..=95).contains(&age), "contact {} is {age}", contact.id);
+        }
+    }
+    assert_eq!(dirty, report.dirty);
+    // Of 30,000 draws of one in a hundred the deviation is 17.
+    assert!((250..=350).contains(&dirty), "{dirty}");
+    expect_test::expect![[r#"
+        {
+            "birth_date InTheFuture": 8,
+            "birth_date Malformed": 25,
+            "birth_date NotARealDate": 15,
+            "effective_date Malformed": 15,
+            "effective_date NotARealDate": 15,
+            "email Malformed": 92,
+            "email Missing": 25,
+            "state StateMismatch": 7,
+            "zip_code Malformed": 49,
+            "zip_code Missing": 28,
+            "zip_code UnknownZip": 8,
+        }"#]]
+    .assert_eq(&format!("{kinds:#?}"));
+    let mut storage = connection
+        .prepare("SELECT count(*) FROM contacts WHERE 'blob' IN (typeof(email), typeof(zip_code), typeof(birth_date))")
+        .unwrap();
+    assert!(storage.query_row([], |row| row.get::<_, u64>(0)).unwrap() > 20);
+}
+
+#[test]
+fn effective_dates_cluster_on_the_first_and_in_january_and_ages_thin_out() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("org.db");
+    generate(&GenerateRequest::new(&path, 30_000, 2)).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    let share = |condition: &str| {
+        let sql = format!(
+            "SELECT 1000 * sum({condition}) / count(*) FROM contacts
+             WHERE effective_date GLOB '????-??-??' AND birth_date GLOB '????-??-??'"
+        );
+        number(&connection, &sql)
+    };
+    // In a thousand.
+    let first = share("substr(effective_date, 9) = '01'");
+    assert!((915..=965).contains(&first), "{first}");
+    let january = share("substr(effective_date, 6, 2) = '01'");
+    assert!((300..=420).contains(&january), "{january}");
+    for month in 2..=12 {
+        let other = share(&format!("substr(effective_date, 6, 2) = printf('%02d', {month})"));
+        assert!((45..=80).contains(&other), "{other} in month {month}");
+    }
+    let young = share("birth_date > '1951-11-20'");
+    let old = share("birth_date <= '1941-11-20'");
+    assert!((550..=620).contains(&young), "{young} below 75");
+    assert!((85..=125).contains(&old), "{old} of 85 and more");
+    assert_eq!(share("effective_date > '2028-01-01'"), 0);
 }
 
 #[test]
@@ -190,11 +296,32 @@ fn what_cannot_be_made_leaves_nothing_behind() {
 
     let nowhere = folder.path().join("missing").join("org.db");
     let error = generate(&GenerateRequest::new(nowhere, 10, 1)).unwrap_err();
-    assert!(error.to_string().contains("cannot be opened"), "{error}");
+    assert!(error.to_string().contains("missing does not exist; make it first"), "{error}");
 
     let empty = folder.path().join("empty.db");
     let report = generate(&GenerateRequest::new(&empty, 0, 1)).unwrap();
     assert_eq!(report, GenerateReport::default());
+}
+
+#[test]
+fn a_file_is_made_once_and_never_over_another_that_came_meanwhile() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("org.db");
+    let mut second = None;
+    let first = generate_with(&GenerateRequest::new(&path, 10_000, 1), |_| {
+        second.get_or_insert_with(|| generate(&GenerateRequest::new(&path, 10, 2)));
+    });
+    first.unwrap();
+    let error = second.unwrap().unwrap_err();
+    assert!(error.to_string().contains("another program is writing"), "{error}");
+    assert_eq!(number(&Connection::open(&path).unwrap(), "SELECT count(*) FROM contacts"), 10_000);
+
+    fs::remove_file(&path).unwrap();
+    let request = GenerateRequest::new(&path, 10_000, 1);
+    let error = generate_with(&request, |_| fs::write(&path, "mine").unwrap());
+    assert!(error.unwrap_err().to_string().contains("exists already"));
+    assert_eq!(fs::read(&path).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no partial file is left");
 }
 
 #[test]

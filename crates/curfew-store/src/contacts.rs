@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use import::{Access, Applied, Change, ContactsDatabase, Line, Placement, Refusal, Staging};
 pub use organization::{
-    AnswerRow, CampaignRow, CampaignTypeRow, ClickRow, ContactRow, OrganizationWriter, Parts,
+    AnswerRow, CampaignRow, CampaignTypeRow, Cell, ClickRow, ContactRow, OrganizationWriter, Parts,
     SentRow, TargetRow,
 };
 
@@ -47,6 +47,12 @@ pub enum ContactsError {
     Exists {
         /// The file.
         path: PathBuf,
+    },
+    /// The folder of a file that was to be made is missing.
+    #[error("the folder {} does not exist; make it first, or name another", folder.display())]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Another program is writing.
     #[error("another program is writing to {}; try again when it has finished", path.display())]

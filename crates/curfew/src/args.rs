@@ -167,9 +167,17 @@ Examples:
   curfew demo /tmp/sample --today 2026-11-20")]
     Demo(DemoArgs),
     /// Make a large, realistic organization for trying things out.
+    ///
+    /// All states by population, ZIP codes that agree with them, ages 64 to 95, effective dates that
+    /// cluster on the 1st of a month and on January, 1% of the contacts with something wrong. Nobody
+    /// in it is real: mail addresses and phone numbers are those kept free for examples.
+    ///
+    /// The same options give the same bytes, with one version of this program on every machine. The
+    /// file is called FILE.partial until it is complete.
     #[command(after_help = "\
-Example:
-  curfew generate --contacts 100000 --seed 1 --out big.db")]
+Examples:
+  curfew generate --contacts 100000 --seed 1 --out big.db
+  curfew generate --contacts 3000000 --campaigns --history --clicks --out agency.db")]
     Generate(GenerateArgs),
 }
 
@@ -571,16 +579,19 @@ pub(crate) struct GenerateArgs {
     /// How many contacts.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
     pub(crate) contacts: u32,
-    /// The same seed gives the same file.
+    /// The same seed gives the same file, another one another organization.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
     /// The SQLite file to make; it must not exist.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// The day on which the contacts are of these ages and the history ends, YYYY-MM-DD.
+    #[arg(long, value_name = "DATE", value_parser = parse_date, default_value = "2026-11-20")]
+    pub(crate) today: Date,
     /// Also make campaign types, instances and targets.
     #[arg(long)]
     pub(crate) campaigns: bool,
-    /// Also make the messages sent in the year before 2026-11-20.
+    /// Also make the messages sent in the year before that day.
     #[arg(long)]
     pub(crate) history: bool,
     /// Also make clicks and answers; needs --history.

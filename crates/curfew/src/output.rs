@@ -41,6 +41,11 @@ impl Default for Bar {
 }
 
 impl Bar {
+    /// Begins work of so many steps that is no stage of a run.
+    pub(crate) fn begin(&self, what: &str, steps: u64) {
+        self.0.begin(&format!("{what:>10}"), Some(steps));
+    }
+
     /// Takes the bar away, before something is printed.
     pub(crate) fn finish(&self) {
         self.0.finish();

@@ -547,6 +547,36 @@ fn imported_contacts_are_planned() {
 }
 
 #[test]
+fn generate_says_what_it_made_and_what_it_will_not_make() {
+    let office = Office::new();
+    let made = ["generate", "--contacts", "50", "--out", "made.db", "--json"];
+    let report: serde_json::Value = serde_json::from_str(&office.succeeds(&made)).unwrap();
+    assert_eq!(report["contacts"], 50);
+    assert_eq!(report["sent"], 0);
+    let (_, again) = office.ends_with(2, &made);
+    assert!(again.contains("made.db exists already; name another file"), "{again}");
+
+    let later = ["generate", "--contacts", "50", "--today", "2031-05-06", "--out", "later.db"];
+    office.succeeds(&later);
+    let with = |words: &[&'static str]| [&["generate", "--out", "x.db"], words].concat();
+    for (words, said) in [
+        (with(&[]), "--contacts <N>"),
+        (with(&["--contacts", "0"]), "0 is not in 1..=50000000"),
+        (with(&["--contacts", "many"]), "invalid value 'many'"),
+        (with(&["--contacts", "9", "--clicks"]), "--history"),
+        (with(&["--contacts", "9", "--seed", "x"]), "invalid value 'x'"),
+        (with(&["--contacts", "9", "--today", "2027-02-29"]), "there is no such day"),
+        (with(&["--contacts", "9", "--today", "1899-12-31"]), "from 1900 to 9000"),
+    ] {
+        let (_, stderr) = office.ends_with(2, &words);
+        assert!(stderr.contains(said), "{words:?}: {stderr}");
+    }
+    let (_, stderr) = office.ends_with(2, &["generate", "--contacts", "9", "--out", "no/x.db"]);
+    assert!(stderr.contains("the folder no does not exist"), "{stderr}");
+    assert!(!office.path("x.db").exists() && !office.path("x.db.partial").exists());
+}
+
+#[test]
 fn help_has_examples() {
     let office = Office::new();
     for command in [

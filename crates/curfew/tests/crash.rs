@@ -381,6 +381,40 @@ fn killed_during_a_backup_or_a_restore_nothing_is_half_done() {
     assert!(curfew(folder, &["run", "--db", "agency.db"]).status().unwrap().success());
 }
 
+#[test]
+fn killed_while_it_makes_an_organization_there_is_none_and_the_next_attempt_makes_it_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let generate = |out: &str| {
+        let words = ["generate", "--contacts", "8000", "--history", "--clicks", "--campaigns"];
+        curfew(folder, &[&words[..], &["--out", out]].concat()).spawn().unwrap()
+    };
+    assert!(generate("calm.db").wait().unwrap().success());
+    let expected = fs::read(folder.join("calm.db")).unwrap();
+    let (killed, partial) = (folder.join("killed.db"), folder.join("killed.db.partial"));
+
+    let (mut random, mut kills) = (Random::new(), 0);
+    while kills < 5 {
+        // What an earlier one left must not count.
+        let _ = fs::remove_file(&partial);
+        // From the first byte to the last, which nearly all are written when it commits.
+        let bytes = random.below(expected.len() as u64);
+        let is_time = || fs::metadata(&partial).is_ok_and(|file| file.len() >= bytes);
+        if kill_when(generate("killed.db"), is_time) {
+            kills += 1;
+            // Killed just before its end it may be complete, but never less.
+            if killed.exists() {
+                assert!(fs::read(&killed).unwrap() == expected, "half an organization");
+            }
+        }
+        let _ = fs::remove_file(&killed);
+    }
+    fs::write(&partial, "what an earlier attempt left").unwrap();
+    assert!(generate("killed.db").wait().unwrap().success());
+    assert!(fs::read(&killed).unwrap() == expected, "other bytes than without a kill");
+    assert!(!partial.exists());
+}
+
 /// On a file system of its own with little room, where one can be mounted for this process alone
 /// (`$2`); else with a limit for the size of files. `$0` is the command, `$1` the room in KiB.
 const WITH_LITTLE_ROOM: &str = r#"

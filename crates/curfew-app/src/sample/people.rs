@@ -1,7 +1,7 @@
 //! Made-up contacts: plausible as a whole, none of them real.
 
 use curfew_engine::{Day, State, Today};
-use curfew_store::contacts::ContactRow;
+use curfew_store::contacts::{Cell, ContactRow};
 
 use super::{
     places::{PLACES, ZipCodes},
@@ -62,31 +62,56 @@ pub(crate) struct Person {
     pub(crate) is_active: bool,
 }
 
-/// What is wrong with a row.
+/// What is wrong with a row: everything that SPEC section 2 names, and values of other storage
+/// classes where another program could have left them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dirt {
     NoEmail,
-    BadEmail,
+    EmptyEmail,
+    EmailWithoutAt,
+    EmailWithTwoAts,
+    EmailWithSpace,
+    EmailWithoutDot,
+    EmailNotUtf8,
+    EmailBlob,
     NoZip,
-    BadZip,
+    EmptyZip,
+    ShortZip,
+    ZipWithLetter,
+    LongZip,
     UnknownZip,
+    ZipBlob,
     UnrealBirthDate,
     BadBirthDate,
     FutureBirthDate,
+    BirthDateBlob,
+    UnrealEffectiveDate,
     BadEffectiveDate,
     OtherState,
 }
 
 impl Dirt {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::NoEmail,
-        Self::BadEmail,
+        Self::EmptyEmail,
+        Self::EmailWithoutAt,
+        Self::EmailWithTwoAts,
+        Self::EmailWithSpace,
+        Self::EmailWithoutDot,
+        Self::EmailNotUtf8,
+        Self::EmailBlob,
         Self::NoZip,
-        Self::BadZip,
+        Self::EmptyZip,
+        Self::ShortZip,
+        Self::ZipWithLetter,
+        Self::LongZip,
         Self::UnknownZip,
+        Self::ZipBlob,
         Self::UnrealBirthDate,
         Self::BadBirthDate,
         Self::FutureBirthDate,
+        Self::BirthDateBlob,
+        Self::UnrealEffectiveDate,
         Self::BadEffectiveDate,
         Self::OtherState,
     ];
@@ -208,34 +233,65 @@ impl People {
             id: person.id,
             first_name: person.first_name,
             last_name: person.last_name,
-            email: Some(&person.email),
-            zip_code: Some(&zip),
+            email: Cell::Text(&person.email),
+            zip_code: Cell::Text(&zip),
             state: Some(person.state.code()),
-            birth_date: birth.as_deref(),
-            effective_date: effective.as_deref(),
+            birth_date: birth.as_deref().into(),
+            effective_date: effective.as_deref().into(),
             phone_number: person.phone.as_deref(),
             current_carrier: Some(person.carrier),
             plan_type: Some(person.plan),
             status: if person.is_active { "active" } else { "inactive" },
         };
         let broken;
+        let mut bytes = Vec::new();
+        let with = |from: &str, to: &str| person.email.replacen(from, to, 1);
         match dirt {
             None => {}
-            Some(Dirt::NoEmail) => row.email = None,
-            Some(Dirt::BadEmail) => {
-                broken = person.email.replace('@', " at ");
-                row.email = Some(&broken);
+            Some(Dirt::NoEmail) => row.email = Cell::Null,
+            Some(Dirt::EmptyEmail) => row.email = Cell::Text(""),
+            Some(
+                dirt @ (Dirt::EmailWithoutAt
+                | Dirt::EmailWithTwoAts
+                | Dirt::EmailWithSpace
+                | Dirt::EmailWithoutDot),
+            ) => {
+                broken = match dirt {
+                    Dirt::EmailWithoutAt => with("@", " at "),
+                    Dirt::EmailWithTwoAts => with("@", "@@"),
+                    Dirt::EmailWithSpace => with(".", " "),
+                    _ => format!("{}@example", person.email.split('@').next().unwrap_or("")),
+                };
+                row.email = Cell::Text(&broken);
             }
-            Some(Dirt::NoZip) => row.zip_code = None,
-            Some(Dirt::BadZip) => row.zip_code = Some(&zip[..4]),
-            Some(Dirt::UnknownZip) => row.zip_code = Some("00000"),
-            Some(Dirt::UnrealBirthDate) => row.birth_date = Some("1950-02-30"),
-            Some(Dirt::BadBirthDate) => row.birth_date = Some("about 1950"),
+            Some(Dirt::EmailNotUtf8) => {
+                // As a program would store it that takes its texts for Latin-1.
+                bytes.push(0xe9);
+                bytes.extend(person.email.as_bytes());
+                row.email = Cell::RawText(&bytes);
+            }
+            Some(Dirt::EmailBlob) => row.email = Cell::Blob(person.email.as_bytes()),
+            Some(Dirt::NoZip) => row.zip_code = Cell::Null,
+            Some(Dirt::EmptyZip) => row.zip_code = Cell::Text(""),
+            Some(Dirt::ShortZip) => row.zip_code = Cell::Text(&zip[..4]),
+            Some(Dirt::ZipWithLetter | Dirt::LongZip) => {
+                broken = match dirt {
+                    Some(Dirt::LongZip) => format!("{zip}-12"),
+                    _ => format!("{}O", &zip[..4]),
+                };
+                row.zip_code = Cell::Text(&broken);
+            }
+            Some(Dirt::UnknownZip) => row.zip_code = Cell::Text("00000"),
+            Some(Dirt::ZipBlob) => row.zip_code = Cell::Blob(zip.as_bytes()),
+            Some(Dirt::UnrealBirthDate) => row.birth_date = Cell::Text("1950-02-30"),
+            Some(Dirt::BadBirthDate) => row.birth_date = Cell::Text("about 1950"),
             Some(Dirt::FutureBirthDate) => {
                 broken = (self.today.day + 400).to_string();
-                row.birth_date = Some(&broken);
+                row.birth_date = Cell::Text(&broken);
             }
-            Some(Dirt::BadEffectiveDate) => row.effective_date = Some("01/01/20"),
+            Some(Dirt::BirthDateBlob) => row.birth_date = Cell::Blob(b"1950-06-01"),
+            Some(Dirt::UnrealEffectiveDate) => row.effective_date = Cell::Text("2021-02-29"),
+            Some(Dirt::BadEffectiveDate) => row.effective_date = Cell::Text("01/01/20"),
             Some(Dirt::OtherState) => {
                 row.state = Some(if person.state.code() == "CA" { "NY" } else { "CA" });
             }
@@ -254,15 +310,21 @@ mod tests {
     }
 
     fn check(row: &ContactRow<'_>, today: Today) -> (Standing, Vec<Problem>) {
-        let value = |text: Option<_>| text.map_or(Value::Null, Value::Text);
+        fn value(cell: Cell<'_>) -> Value<'_> {
+            match cell {
+                Cell::Null => Value::Null,
+                Cell::Text(text) => Value::Text(text),
+                Cell::RawText(_) | Cell::Blob(_) => Value::Other,
+            }
+        }
         let contact = RawContact {
             id: row.id,
             email: value(row.email),
             zip_code: value(row.zip_code),
             birth_date: value(row.birth_date),
             effective_date: value(row.effective_date),
-            state: value(row.state),
-            phone_number: value(row.phone_number),
+            state: value(row.state.into()),
+            phone_number: value(row.phone_number.into()),
             status: Value::Null,
         };
         let mut problems = Vec::new();
@@ -292,6 +354,38 @@ mod tests {
         }
     }
 
+    /// Chi-square of what was counted against the shares that were wanted.
+    fn chi_square(counts: &[u32], weights: &[u32]) -> f64 {
+        let total: u32 = counts.iter().sum();
+        let all: u32 = weights.iter().sum();
+        let terms = counts.iter().zip(weights).map(|(count, weight)| {
+            let expected = f64::from(total) * f64::from(*weight) / f64::from(all);
+            (f64::from(*count) - expected).powi(2) / expected
+        });
+        terms.sum()
+    }
+
+    #[test]
+    fn states_are_drawn_by_population_and_ages_thin_out_evenly() {
+        let people = people("2026-11-20");
+        let mut states = [0; PLACES.len()];
+        let mut ages = [0; 32];
+        for id in 1..=40_000 {
+            let (person, _) = people.person(id, None);
+            let place = PLACES.iter().position(|(code, ..)| *code == person.state.code()).unwrap();
+            states[place] += 1;
+            let Some(birth) = person.birth else { continue };
+            let age = Anniversary::of(birth).completed_years(people.today.day);
+            ages[usize::try_from(age - 64).unwrap()] += 1;
+        }
+        // The bounds are exceeded by chance once in a thousand times, with 55 and 31 degrees.
+        let states = chi_square(&states, &PLACES.map(|(_, _, inhabitants)| inhabitants));
+        assert!(states < 93.2, "{states}");
+        let weights: Vec<u32> = (0..32).map(|age| 2 * (32 - age) - 1).collect();
+        let ages = chi_square(&ages, &weights);
+        assert!(ages < 61.1, "{ages}");
+    }
+
     #[test]
     fn effective_dates_cluster_on_the_first_and_in_january() {
         let people = people("2026-11-20");
@@ -308,17 +402,40 @@ mod tests {
     #[test]
     fn every_kind_of_dirt_is_what_the_engine_complains_about() {
         let people = people("2026-11-20");
+        let mut found = std::collections::BTreeSet::new();
         for dirt in Dirt::ALL {
             let (mut person, _) = people.person(1, None);
             person.birth = Some(Day::new(0));
             let (standing, problems) =
                 people.with_row(&person, Some(dirt), |row| check(row, people.today));
             assert_eq!(problems.len(), 1, "{dirt:?}: {problems:?}");
-            let is_fatal = matches!(
+            let leaves_it_valid = matches!(
                 dirt,
-                Dirt::NoEmail | Dirt::BadEmail | Dirt::NoZip | Dirt::BadZip | Dirt::UnknownZip
+                Dirt::UnrealBirthDate
+                    | Dirt::BadBirthDate
+                    | Dirt::FutureBirthDate
+                    | Dirt::BirthDateBlob
+                    | Dirt::UnrealEffectiveDate
+                    | Dirt::BadEffectiveDate
+                    | Dirt::OtherState
             );
-            assert_eq!(standing == Standing::Invalid, is_fatal, "{dirt:?}");
+            assert_eq!(standing == Standing::Invalid, !leaves_it_valid, "{dirt:?}");
+            found.insert(problems[0]);
+        }
+        // Every problem that SPEC section 2 names; one cannot be: that an id occurs twice.
+        let other_state = Problem::StateMismatch {
+            stored: State::from_code("CA").unwrap(),
+            of_zip: State::from_code("TX").unwrap(),
+        };
+        for problem in [
+            Problem::Missing,
+            Problem::Malformed,
+            Problem::UnknownZip,
+            Problem::NotARealDate,
+            Problem::InTheFuture,
+            other_state,
+        ] {
+            assert!(found.contains(&problem), "{problem:?}");
         }
     }
 }

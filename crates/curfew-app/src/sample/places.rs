@@ -107,6 +107,16 @@ mod tests {
     }
 
     #[test]
+    fn the_fifty_states_and_the_district_have_the_inhabitants_of_the_census() {
+        let territories = ["AS", "GU", "MP", "PR", "VI"];
+        let states = PLACES.iter().filter(|(code, ..)| !territories.contains(code));
+        let (count, sum) = states.fold((0, 0), |(n, sum), (_, _, more)| (n + 1, sum + more));
+        assert_eq!(count, 51);
+        // 331,449,281 by the census of 2020; each is rounded to thousands.
+        assert!((331_449 - 25..=331_449 + 25).contains(&sum), "{sum}");
+    }
+
+    #[test]
     fn every_zip_code_is_listed_in_its_state() {
         let zips = ZipCodes::new();
         for state in State::all() {

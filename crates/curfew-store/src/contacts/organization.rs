@@ -1,13 +1,17 @@
 //! Made-up organizations: databases as they come from a sender that was in use before Curfew.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use curfew_engine::Day;
-use rusqlite::{Connection, OpenFlags, Params};
+use fs4::{FileExt, TryLockError};
+use rusqlite::{
+    Connection, OpenFlags, Params,
+    types::{ToSql, ToSqlOutput, ValueRef},
+};
 
 use super::{ContactsError, Doing, table};
 use crate::database::sqlite_path;
@@ -23,6 +27,47 @@ pub struct Parts {
     pub behaviour: bool,
 }
 
+/// A value of a contact's column: what belongs there, or what only another program leaves there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cell<'a> {
+    /// No value.
+    #[default]
+    Null,
+    /// A text.
+    Text(&'a str),
+    /// A text in bytes that need not be UTF-8.
+    RawText(&'a [u8]),
+    /// A blob.
+    Blob(&'a [u8]),
+}
+
+impl<'a> Cell<'a> {
+    /// The text, if it is one.
+    pub const fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::RawText(_) | Self::Blob(_) => None,
+        }
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Cell<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+}
+
+impl ToSql for Cell<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::RawText(bytes) => ValueRef::Text(bytes),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
 /// A row of `contacts`, valid or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the columns")]
@@ -30,11 +75,11 @@ pub struct ContactRow<'a> {
     pub id: i64,
     pub first_name: &'a str,
     pub last_name: &'a str,
-    pub email: Option<&'a str>,
-    pub zip_code: Option<&'a str>,
+    pub email: Cell<'a>,
+    pub zip_code: Cell<'a>,
     pub state: Option<&'a str>,
-    pub birth_date: Option<&'a str>,
-    pub effective_date: Option<&'a str>,
+    pub birth_date: Cell<'a>,
+    pub effective_date: Cell<'a>,
     pub phone_number: Option<&'a str>,
     pub current_carrier: Option<&'a str>,
     pub plan_type: Option<&'a str>,
@@ -189,14 +234,74 @@ CREATE TABLE IF NOT EXISTS contact_events (
 /// Writes a made-up organization in one transaction; without [`OrganizationWriter::finish`]
 /// nothing is left of it.
 ///
-/// The same rows in the same order give a new file with the same bytes.
+/// The same rows in the same order give a new file with the same bytes. It is called
+/// `<path>.partial` until it is complete; what is left of one after a crash is overwritten by the
+/// next attempt.
 #[derive(Debug)]
 pub struct OrganizationWriter {
     /// `None` only while it is being closed.
     connection: Option<Connection>,
     path: PathBuf,
     /// Where a new file is written, until it is complete.
-    partial: Option<PathBuf>,
+    partial: Option<Partial>,
+}
+
+/// A file that is not complete yet, and the lock on it: two programs that make the same file must
+/// not write into one another's.
+#[derive(Debug)]
+struct Partial {
+    path: PathBuf,
+    file: fs::File,
+}
+
+impl Partial {
+    /// Takes the name for what will be `path`, an empty file.
+    fn begin(path: &Path) -> Result<Self, ContactsError> {
+        let mut name = path.to_owned().into_os_string();
+        name.push(".partial");
+        let partial = PathBuf::from(name);
+        let fail = |source| ContactsError::Io { path: partial.clone(), source };
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&partial)
+            .map_err(|source| match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                ContactsError::NoFolder { folder: folder.to_owned() }
+            }
+            _ => ContactsError::CannotOpen { path: partial.clone(), reason: source.to_string() },
+        })?;
+        match FileExt::try_lock(&file) {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(ContactsError::Busy { path: partial });
+            }
+            Err(TryLockError::Error(source)) => return Err(fail(source)),
+        }
+        // Whoever had the lock before may have completed the file: then it has its name now.
+        if path.exists() {
+            return Err(ContactsError::Exists { path: path.to_owned() });
+        }
+        file.set_len(0).map_err(fail)?;
+        Ok(Self { path: partial, file })
+    }
+
+    /// Gives the complete file its name, unless another one has taken that meanwhile.
+    fn complete(&self, path: &Path) -> Result<(), ContactsError> {
+        let fail = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => ContactsError::Exists { path: path.to_owned() },
+            _ => ContactsError::Io { path: path.to_owned(), source },
+        };
+        self.file.sync_all().map_err(fail)?;
+        match fs::hard_link(&self.path, path) {
+            Ok(()) => remove(&self.path).map_err(fail),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(fail(error)),
+            // A file system without hard links.
+            Err(_) if path.exists() => Err(ContactsError::Exists { path: path.to_owned() }),
+            Err(_) => fs::rename(&self.path, path).map_err(fail),
+        }
+    }
 }
 
 impl OrganizationWriter {
@@ -209,11 +314,8 @@ impl OrganizationWriter {
         if path.exists() {
             return Err(ContactsError::Exists { path });
         }
-        let mut partial = path.clone().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        remove(&partial).map_err(|source| ContactsError::Io { path: partial.clone(), source })?;
-        let connection = open(&partial, OpenFlags::SQLITE_OPEN_CREATE)?;
+        let partial = Partial::begin(&path)?;
+        let connection = open(&partial.path, OpenFlags::SQLITE_OPEN_CREATE)?;
         let this = Self { connection: Some(connection), path, partial: Some(partial) };
         // Nobody sees the file before it is complete, so it needs no journal. Pages of 4 KB are
         // the only ones that can be synced with a libSQL server.
@@ -379,17 +481,10 @@ impl OrganizationWriter {
         connection
             .close()
             .map_err(|(_, source)| ContactsError::of(&self.path, "closing the database", source))?;
-        if let Some(partial) = self.partial.take() {
-            let done = fs::File::open(&partial)
-                .and_then(|file| file.sync_all())
-                .and_then(|()| fs::rename(&partial, &self.path));
-            if let Err(source) = done {
-                // The error says more than a second one about the remains would.
-                let _ = remove(&partial);
-                return Err(ContactsError::Io { path: self.path.clone(), source });
-            }
+        match &self.partial {
+            Some(partial) => partial.complete(&self.path),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn connection(&self) -> &Connection {
@@ -414,8 +509,9 @@ impl Drop for OrganizationWriter {
         // An open transaction ends with the connection; a file without a journal is only remains.
         drop(self.connection.take());
         if let Some(partial) = &self.partial {
-            // Nobody is left to tell, and the next attempt removes it first.
-            let _ = remove(partial);
+            // Nobody is left to tell, and the next attempt overwrites it. A complete file has
+            // another name by now.
+            let _ = remove(&partial.path);
         }
     }
 }
@@ -429,9 +525,9 @@ fn open(path: &Path, more: OpenFlags) -> Result<Connection, ContactsError> {
 }
 
 /// Removes a file that may not be there.
-fn remove(path: &Path) -> std::io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
