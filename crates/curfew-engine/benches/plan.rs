@@ -1,12 +1,14 @@
-//! What planning costs without a database: parsing, drafting one contact, balancing a million.
+//! What planning costs without a database: parsing, drafting one contact, balancing a million, merging
+//! what is wanted with the rows that exist.
 //!
 //! `cargo bench -p curfew-engine`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark has nobody to report to")]
 
 use curfew_engine::{
-    Balance, Behaviour, Catalog, ContactInput, Day, Draft, Ledger, Limits, PlanConfig, Planner,
-    RawContact, Today, Value, rule::default_table,
+    Balance, Behaviour, Catalog, Change, Changes, ContactInput, Day, Draft, ExistingRow, Ledger,
+    Limits, PlanConfig, Planner, RawContact, RawRow, RowReader, Today, Value, WantedRow,
+    rule::default_table,
 };
 use divan::{Bencher, black_box, counter::ItemsCount};
 
@@ -108,4 +110,114 @@ fn balance_a_million(bencher: Bencher<'_, '_>) {
         .bench_local_values(|ledgers| {
             Balance::new(&planner, ledgers, Limits::of(&config, 1_000_000)).moved()
         });
+}
+
+/// What exists of the rows that are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Existing {
+    /// Nothing: every row is inserted.
+    None,
+    /// All of them: nothing is written.
+    Same,
+    /// All of them, with another template: every row is updated.
+    OtherTemplate,
+}
+
+/// A wanted row as the database would have it.
+fn existing(
+    planner: &Planner<'_>,
+    id: i64,
+    row: &WantedRow,
+    template: Option<&str>,
+) -> ExistingRow {
+    let kind = planner.catalog().kind(row.kind);
+    let date = row.date.to_string();
+    let reason = row.skip.as_ref().map(|reason| reason.text(planner.config()));
+    let status: &[u8] = if row.skip.is_some() { b"skipped" } else { b"pre-scheduled" };
+    let sms = kind.sms_template.as_deref().filter(|_| row.sms);
+    let bytes = |text: &'static str| Some(text.as_bytes());
+    RowReader::new(planner.config(), planner.catalog()).read(&RawRow {
+        id,
+        email_type: Some(kind.text.as_bytes()),
+        scheduled_send_date: Some(date.as_bytes()),
+        scheduled_send_time: bytes("08:30:00"),
+        status: Some(status),
+        skip_reason: reason.as_deref().map(str::as_bytes),
+        priority: Some(row.priority),
+        email_template: template.or(kind.email_template.as_deref()).map(str::as_bytes),
+        sms_template: sms.map(str::as_bytes),
+        event_year: row.event.year,
+        event_month: row.event.month,
+        event_day: row.event.day,
+        shift_days: Some(row.shift_days.into()),
+        ..RawRow::default()
+    })
+}
+
+/// Merging a thousand drafted contacts with their rows.
+#[divan::bench(args = [Existing::None, Existing::Same, Existing::OtherTemplate])]
+fn merge_a_thousand(bencher: Bencher<'_, '_>, which: Existing) {
+    const CONTACTS: i64 = 1000;
+    let config = PlanConfig::with_rules(default_table());
+    let catalog = Catalog::new(&config, Vec::new());
+    let planner = Planner::new(&config, &catalog, today());
+    let behaviour = Behaviour::default();
+    let draft_with = |rows: &[Vec<ExistingRow>]| -> Vec<Draft> {
+        let draft = |(number, rows): (i64, &Vec<ExistingRow>)| {
+            let mut draft = Draft::default();
+            with_contact(number, |contact| {
+                let (id, targets, contact) = (number, &[][..], Some(contact));
+                let input = ContactInput { id, contact, rows, targets, behaviour: &behaviour };
+                planner.draft(&input, &mut draft);
+            });
+            draft
+        };
+        (1..).zip(rows).map(draft).collect()
+    };
+    let settle = |drafts: &[Draft], rows: &[Vec<ExistingRow>]| {
+        let mut ledger = Ledger::new(&planner);
+        for (draft, rows) in drafts.iter().zip(rows) {
+            ledger.add(&planner, draft, rows, true);
+        }
+        Balance::new(&planner, vec![ledger.finish()], Limits::of(&config, 1_000_000))
+    };
+    // The rows are those that a first run inserts.
+    let merge = |drafts: &[Draft],
+                 balance: &Balance,
+                 rows: &[Vec<ExistingRow>],
+                 each: &mut dyn FnMut(i64, &Changes)| {
+        let mut changes = Changes::default();
+        for ((id, draft), rows) in (1..).zip(drafts).zip(rows) {
+            // The contact itself is in its draft.
+            let input =
+                ContactInput { id, contact: None, rows, targets: &[], behaviour: &behaviour };
+            planner.changes(&input, draft, balance.settled(id), &mut changes).unwrap();
+            each(id, &changes);
+        }
+    };
+    let mut rows = vec![Vec::new(); CONTACTS.unsigned_abs().try_into().unwrap()];
+    let mut drafts = draft_with(&rows);
+    let mut balance = settle(&drafts, &rows);
+    if which != Existing::None {
+        let template = (which == Existing::OtherTemplate).then_some("older");
+        let mut found = rows.clone();
+        let mut next_id = 1;
+        merge(&drafts, &balance, &rows, &mut |id, changes| {
+            for change in &changes.rows {
+                let Change::Insert(row) = change else { panic!("{change:?}") };
+                let at = usize::try_from(id - 1).unwrap();
+                found[at].push(existing(&planner, next_id, row, template));
+                next_id += 1;
+            }
+        });
+        rows = found;
+        drafts = draft_with(&rows);
+        balance = settle(&drafts, &rows);
+    }
+    let wanted = if which == Existing::Same { 0..1 } else { 3500..3800 };
+    bencher.counter(ItemsCount::new(CONTACTS.unsigned_abs())).bench_local(|| {
+        let mut count = 0;
+        merge(&drafts, &balance, &rows, &mut |_, changes| count += changes.rows.len());
+        assert!(wanted.contains(&count), "{count} changes");
+    });
 }
