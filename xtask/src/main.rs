@@ -147,7 +147,7 @@ fn usage() -> String {
         "usage: cargo xtask ci | STEP… [--root FOLDER]\n".to_owned(),
         "  ci       the whole gate: every step below, in this order".to_owned(),
     ];
-    let write = "\n  docs --write   rewrite the generated documents that are stale\n  sqld           install the libSQL server for tests that start it\n  bench [CONTACTS…]   measure, and rewrite docs/performance.md\n  bench diff [ROWS]   the same for comparing databases\n  bench sync          the same for pushing and pulling"
+    let write = "\n  docs --write   rewrite the generated documents that are stale\n  sqld           install the libSQL server for tests that start it\n  bench [CONTACTS…]   measure (100,000, 1,000,000 and 3,000,000), and rewrite docs/performance.md\n  bench diff [ROWS]   the same for comparing databases\n  bench sync          the same for pushing and pulling"
         .to_owned();
     lines.into_iter().chain(steps).chain([write]).collect::<Vec<_>>().join("\n")
 }
