@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::location::{Location, RemoteUrl};
 use crate::options::Options;
 use crate::packed::PackedRows;
+use crate::position::Position;
 use crate::probe::Probed;
 use crate::remote::ServerInfo;
 use crate::replica::Synced;
@@ -105,6 +106,11 @@ impl Link {
     /// See [`crate::Link::server`].
     pub fn server(&self) -> Result<ServerInfo, Error> {
         self.engine.wait(self.link.server())
+    }
+
+    /// See [`crate::Link::position`].
+    pub fn position(&self) -> Result<Option<Position>, Error> {
+        self.engine.wait(self.link.position())
     }
 
     /// See [`crate::Link::sync`].

@@ -9,6 +9,7 @@ use crate::local::{Local, LocalSnapshot};
 use crate::location::Location;
 use crate::options::Options;
 use crate::packed::PackedRows;
+use crate::position::Position;
 use crate::remote::{Remote, RemoteSnapshot, ServerInfo};
 use crate::replica::{Replica, Synced};
 use crate::value::{Rows, Statement, Value};
@@ -143,6 +144,16 @@ impl Link {
             }),
             Engine::Remote(remote) => remote.server().await,
             Engine::Replica(replica) => replica.remote().server().await,
+        }
+    }
+
+    /// Where the server's log of changes has got to; `None` for a file, and for servers that do not
+    /// tell. See [`Position`] for what equal positions mean.
+    pub async fn position(&self) -> Result<Option<Position>, Error> {
+        match &self.engine {
+            Engine::Local(_) => Ok(None),
+            Engine::Remote(remote) => remote.position().await,
+            Engine::Replica(replica) => replica.remote().position().await,
         }
     }
 

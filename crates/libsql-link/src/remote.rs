@@ -17,6 +17,7 @@ use crate::hrana::{
 use crate::location::RemoteUrl;
 use crate::options::Options;
 use crate::packed::{PackedRows, pack};
+use crate::position::{self, Position};
 use crate::protobuf::{self, Malformed};
 use crate::repeat::{repeat, until_cancelled};
 use crate::sql::only_reads;
@@ -156,6 +157,17 @@ impl Remote {
         let text = String::from_utf8_lossy(&answer.body).trim().to_owned();
         let is_line = !text.is_empty() && text.len() < 200 && !text.contains(['<', '\n']);
         Ok((answer.status.is_success() && is_line).then_some(text))
+    }
+
+    /// `None` where the server keeps no log, or does not tell.
+    pub(crate) async fn position(&self) -> Result<Option<Position>, Error> {
+        let call = self.call("ask for its position", false);
+        let ask = |deadline| self.http.hello(call, deadline);
+        match repeat(&self.options, call, false, ask).await {
+            Ok(answer) if answer.status.is_success() => Ok(position::read(&answer.body.into())),
+            Ok(_) | Err(Error::Protocol { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) async fn server(&self) -> Result<ServerInfo, Error> {
@@ -357,12 +369,15 @@ impl Stream {
         deadline: Deadline,
     ) -> Result<Vec<PackedRows>, Error> {
         let only_json = Arc::clone(&self.remote.only_json);
-        if !only_json.load(Ordering::Relaxed) {
+        if !only_json.load(Ordering::Relaxed) && !self.broken {
             let request = protobuf::pipeline(self.baton.as_deref(), statements);
             match self.post(PIPELINE_PROTOBUF, Encoding::Protobuf, request, call, deadline).await {
                 Ok(answer) => return self.packed(&answer.body.into(), statements.len(), call),
-                // A server that does not know the address has not looked at the request.
-                Err(Error::Protocol { status: Some(400..=499 | 501), .. }) => self.broken = false,
+                // A server that does not know the address has not looked at the request. If it is
+                // the stream that it does not know, it says so again.
+                Err(
+                    Error::Protocol { status: Some(400..=499 | 501), .. } | Error::Expired { .. },
+                ) => self.broken = false,
                 Err(error) => return Err(error),
             }
         }

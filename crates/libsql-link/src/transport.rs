@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::{Call, Error, chain};
 use crate::location::{RemoteUrl, Token};
 use crate::options::Options;
+use crate::position;
 
 /// Connections that end by themselves: connecting has a limit, and so has every silence of the
 /// other side. The latter is what ends calls of the libsql crate that cannot be cancelled.
@@ -69,6 +70,7 @@ fn tls(more: &[CertificateDer<'static>]) -> ClientConfig {
 pub(crate) enum Encoding {
     Json,
     Protobuf,
+    GrpcWeb,
 }
 
 impl Encoding {
@@ -76,6 +78,7 @@ impl Encoding {
         match self {
             Encoding::Json => "application/json",
             Encoding::Protobuf => "application/x-protobuf",
+            Encoding::GrpcWeb => "application/grpc-web+proto",
         }
     }
 }
@@ -84,6 +87,7 @@ impl Encoding {
 #[derive(Clone)]
 pub(crate) struct Http {
     client: Client<Connector, Body>,
+    url: RemoteUrl,
     base: String,
     headers: HeaderMap,
     answer_max_bytes: usize,
@@ -132,6 +136,7 @@ impl Http {
         }
         Http {
             client,
+            url: url.clone(),
             base: url.base(),
             headers,
             answer_max_bytes: options.answer_max_bytes,
@@ -151,7 +156,7 @@ impl Http {
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Error> {
-        self.send(Method::GET, &format!("{}{path}", self.base), None, call, deadline).await
+        self.send(Method::GET, &format!("{}{path}", self.base), None, None, call, deadline).await
     }
 
     pub(crate) async fn post(
@@ -163,8 +168,16 @@ impl Http {
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Error> {
-        let body = Some((encoding, request));
-        self.send(Method::POST, &format!("{base}{path}"), body, call, deadline).await
+        let uri = format!("{base}{path}");
+        self.send(Method::POST, &uri, Some((encoding, request)), None, call, deadline).await
+    }
+
+    /// Asks where the log of changes has got to.
+    pub(crate) async fn hello(&self, call: Call<'_>, deadline: Deadline) -> Result<Answer, Error> {
+        let uri = format!("{}{}", self.base, position::HELLO);
+        let question = Some((Encoding::GrpcWeb, position::question()));
+        let headers = Some(position::headers(&self.url, &self.headers));
+        self.send(Method::POST, &uri, question, headers, call, deadline).await
     }
 
     async fn send(
@@ -172,6 +185,7 @@ impl Http {
         method: Method,
         uri: &str,
         body: Option<(Encoding, Vec<u8>)>,
+        more_headers: Option<HeaderMap>,
         call: Call<'_>,
         deadline: Deadline,
     ) -> Result<Answer, Error> {
@@ -180,6 +194,7 @@ impl Http {
         *request.method_mut() = method;
         *request.uri_mut() = uri.parse().map_err(|error| call.unreachable(error))?;
         *request.headers_mut() = self.headers.clone();
+        request.headers_mut().extend(more_headers.unwrap_or_default());
         let has_body = body.is_some();
         if let Some((encoding, body)) = body {
             let name = HeaderValue::from_static(encoding.name());

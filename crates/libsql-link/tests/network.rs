@@ -318,6 +318,9 @@ fn only_the_right_token_opens_the_door_and_no_error_shows_it() {
     let error = reads.execute("INSERT INTO t VALUES (2)", &[]).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error:?}");
     assert!(!format!("{error} {error:?}").contains(&reader));
+    let position = right.position().unwrap();
+    assert!(position.is_some());
+    assert_eq!(reads.position().unwrap(), position);
 
     let tokens = [keys.expired_token(), Keys::generate().token(Access::ReadWrite), "no-jwt".into()];
     for token in &tokens {
@@ -332,6 +335,7 @@ fn only_the_right_token_opens_the_door_and_no_error_shows_it() {
             assert!(!error.is_transient() && !error.may_have_been_applied());
             assert!(!format!("{error} {error:?} {link:?}").contains(token.as_str()));
         }
+        assert_eq!(link.position().unwrap(), None, "who is not let in is told nothing");
     }
     let error = open(&sqld.url(), Options::new()).query("SELECT 1", &[]).unwrap_err();
     assert!(matches!(error, Error::Refused { status: Some(401), .. }), "{error:?}");

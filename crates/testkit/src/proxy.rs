@@ -38,6 +38,8 @@ struct State {
     delay_one_way: Duration,
     cut: Option<(Direction, u64)>,
     cut_next_response: bool,
+    /// What requests to addresses that begin so are answered with.
+    unknown: Option<(String, Vec<u8>)>,
     connections: u64,
     requests: u64,
     bytes_to_server: u64,
@@ -136,6 +138,14 @@ impl Proxy {
             )
             .into_bytes(),
         );
+    }
+
+    /// Answers requests to addresses that begin with `path` as a server that does not know them,
+    /// with 404, and passes all others on.
+    pub fn know_not(&self, path: &str) {
+        let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let unknown = (format!("POST {path}"), answer.to_vec());
+        self.order(|state| state.unknown = Some(unknown));
     }
 
     /// Answers every request itself, with these bytes, and closes the connection.
@@ -331,6 +341,11 @@ impl Shared {
             return (Fate::Break, Duration::ZERO);
         }
         if let (Mode::Lie(answer), Direction::ToServer) = (&state.mode, direction) {
+            return (Fate::Answer(answer.clone()), Duration::ZERO);
+        }
+        if let (Some((begin, answer)), Direction::ToServer) = (&state.unknown, direction)
+            && bytes.starts_with(begin.as_bytes())
+        {
             return (Fate::Answer(answer.clone()), Duration::ZERO);
         }
         if direction == Direction::ToClient && state.cut_next_response {

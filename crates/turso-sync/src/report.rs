@@ -339,8 +339,9 @@ pub struct RemoteStatus {
     pub version: Option<String>,
     /// One round trip, in milliseconds.
     pub round_trip_ms: Option<f64>,
-    /// Whether it is known to have changed since the last pull: by its definitions or numbers of
-    /// rows. False if only values changed: only a pull tells.
+    /// Whether it is known to have changed since the last pull. False if it says that nothing was
+    /// written since; after a push, and where servers do not say so, if definitions and numbers of
+    /// rows are the same. None if something was written, and only a pull tells what.
     pub changed: Option<bool>,
     /// The last push of another copy, such as `2026-11-20T08:15:00Z`, as far back as 7 days.
     pub pushed_by_others_at: Option<String>,

@@ -23,6 +23,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use libsql_link::Position;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -45,6 +46,10 @@ pub(crate) struct State {
     pub(crate) pushed_at: Option<String>,
     /// The last push that the server carried out.
     pub(crate) last_push: Option<String>,
+    /// Where the server stood before the base was fetched from it; None where it does not tell, or
+    /// if the base came from a push.
+    #[serde(default)]
+    pub(crate) position: Option<Position>,
 }
 
 impl State {
@@ -57,6 +62,7 @@ impl State {
             pulled_at: None,
             pushed_at: None,
             last_push: None,
+            position: None,
         }
     }
 }

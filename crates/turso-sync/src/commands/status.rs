@@ -60,7 +60,7 @@ fn there(remote: &RemoteStatus) -> String {
     }
     let mut text = match remote.changed {
         Some(true) => "changed since the last pull".to_owned(),
-        Some(false) => "no change by definitions and numbers of rows".to_owned(),
+        Some(false) => "no change".to_owned(),
         None => "not known whether it changed".to_owned(),
     };
     if let Some(version) = &remote.version {

@@ -14,7 +14,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use libsql_link::blocking::Link;
-use libsql_link::{Error as LinkError, Value};
+use libsql_link::{Error as LinkError, Position, Value};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
@@ -34,11 +34,14 @@ const ATTEMPTS_MAX: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_millis(300);
 
 /// What was fetched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fetched {
     pub(crate) tables: u64,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    /// Where the server stood just before, if it tells: as long as it stands there, this is what it
+    /// has.
+    pub(crate) position: Option<Position>,
 }
 
 /// Fetches the database behind `link` into a new file at `to`; a file that is there is replaced.
@@ -124,6 +127,8 @@ fn define(conn: &Connection, entry: &Entry) -> Result<()> {
 impl Fetch<'_> {
     fn run(self) -> Result<Fetched> {
         self.progress.step(Step::Asking);
+        // Before the snapshot: what is written in between is then seen as news.
+        let position = self.link.position()?;
         let mut snapshot = self.link.read_transaction()?;
         let about = snapshot.query_all(&[
             SCHEMA_SQL.into(),
@@ -177,7 +182,8 @@ impl Fetch<'_> {
         let written = written?;
         let Some(told) = told? else { return Err(self.inconsistent("its pages end early")) };
         self.now.clear();
-        let mut fetched = Fetched { tables: all.len() as u64, ..Fetched::default() };
+        let tables_count = all.len() as u64;
+        let mut fetched = Fetched { tables: tables_count, position, ..Fetched::default() };
         for ((table, written), count) in tables.iter().zip(&written).zip(told.counts) {
             if written.rows != count {
                 let what =

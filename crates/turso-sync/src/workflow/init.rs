@@ -158,6 +158,7 @@ fn begin(
     };
     let mut state = State::new(url.clone());
     state.pulled_at = Some(now());
+    state.position = fetched.position;
     if !file.exists() {
         folder.replace_base(&incoming)?;
         // From here on, a pull brings the file back that is not there yet.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use libsql_diff::{ApplyOptions, Diff, MergePolicy};
+use libsql_link::blocking::Link;
 
 use super::push::settle;
 use super::{Remote, carry_application_id, compare, copy_database, merged_with, open_working};
@@ -26,6 +27,8 @@ pub struct PullOptions {
 
 /// Fetches what the server has and brings what is new into the working file.
 ///
+/// Nothing is fetched if the server says that nothing was written since the last time.
+///
 /// Local changes stay. The working file changes in one transaction of SQLite's, so that other
 /// programs may have it open; a failure leaves it as it was.
 ///
@@ -46,8 +49,12 @@ pub fn pull(
     if !options.dry_run {
         settle(&folder, &mut state, &link)?;
     }
+    if file.exists() && stands_still(&state, &link)? {
+        return unchanged(&folder, &mut state, options, progress);
+    }
     let incoming = folder.incoming();
     let fetched = crate::pull::fetch(&link, &state.url, &incoming, progress)?;
+    state.position = fetched.position;
     let mut report = PullReport {
         end: PullEnd::Nothing,
         rows: fetched.rows,
@@ -63,6 +70,36 @@ pub fn pull(
     outcome?;
     removed?;
     Ok(report)
+}
+
+/// Whether the server surely has what the base has.
+pub(super) fn stands_still(state: &State, link: &Link) -> Result<bool> {
+    let Some(known) = &state.position else { return Ok(false) };
+    Ok(link.position()?.as_ref() == Some(known))
+}
+
+/// A pull from a server that was not written to.
+fn unchanged(
+    folder: &Folder,
+    state: &mut State,
+    options: &PullOptions,
+    progress: &dyn Progress,
+) -> Result<PullReport> {
+    let ours = compare(&folder.base(), folder.file(), progress)?;
+    if !options.dry_run {
+        state.pulled_at = Some(now());
+        folder.save_state(state)?;
+    }
+    Ok(PullReport {
+        end: if options.dry_run { PullEnd::DryRun } else { PullEnd::Nothing },
+        rows: 0,
+        bytes: 0,
+        incoming: Changes::default(),
+        local: Changes::of(ours.summary()),
+        reason: None,
+        conflicts_count: 0,
+        conflicts: Vec::new(),
+    })
 }
 
 /// From the fetched file into the working file, then into the base.

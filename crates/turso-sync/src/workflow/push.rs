@@ -170,6 +170,8 @@ fn finish(folder: &Folder, state: &mut State, journal: &Journal) -> Result<()> {
     }
     state.pushed_at = Some(now());
     state.last_push = Some(journal.push.clone());
+    // Others may have written other rows meanwhile, which no number tells apart from the push.
+    state.position = None;
     folder.save_state(state)?;
     folder.end_push()
 }

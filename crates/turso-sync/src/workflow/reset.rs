@@ -86,6 +86,7 @@ pub fn reset(
     }
     folder.replace_base(&incoming)?;
     state.pulled_at = Some(now());
+    state.position = fetched.position;
     folder.save_state(&state)?;
     Ok(report)
 }

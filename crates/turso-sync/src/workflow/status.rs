@@ -53,6 +53,9 @@ pub fn status(
         (Some(_), Some(RemoteStatus { changed: Some(true), .. })) => {
             format!("the server has news: `turso-sync pull {name}`")
         }
+        (Some(_), Some(RemoteStatus { changed: None, error: None, .. })) => {
+            format!("the server was written to: `turso-sync pull {name}` tells what is new")
+        }
         (Some(local), _) if !local.is_empty() => {
             format!("there are local changes: `turso-sync push {name}`")
         }
@@ -89,7 +92,9 @@ fn ask(folder: &Folder, state: &State, link: &Link) -> Result<RemoteStatus> {
     };
     status.reachable = true;
     status.round_trip_ms = Some(begun.elapsed().as_secs_f64() * 1000.0);
+    let mut stands_still = false;
     let more = (|| -> Result<()> {
+        stands_still = super::pull::stands_still(state, link)?;
         status.version = link.server()?.version;
         let table = "SELECT count(*) FROM sqlite_schema WHERE name = '_turso_sync_push'";
         if link.query(table, &[])?.single().and_then(Value::as_integer) == Some(1) {
@@ -102,9 +107,15 @@ fn ask(folder: &Folder, state: &State, link: &Link) -> Result<RemoteStatus> {
         }
         Ok(())
     })();
-    let base = Counts::of_base(folder)?;
-    match more.and_then(|()| base.differ(&schema, link)) {
-        Ok(changed) => status.changed = Some(changed),
+    let base = if stands_still { None } else { Some(Counts::of_base(folder)?) };
+    let found = more.and_then(|()| {
+        let Some(base) = base else { return Ok(Some(false)) };
+        let differ = base.differ(&schema, link)?;
+        // Values may have changed if something was written.
+        Ok((differ || state.position.is_none()).then_some(differ))
+    });
+    match found {
+        Ok(changed) => status.changed = changed,
         Err(error) => status.error = Some(error.to_string()),
     }
     Ok(status)

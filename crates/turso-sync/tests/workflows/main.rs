@@ -6,4 +6,5 @@ mod desk;
 mod exactness;
 mod faults;
 mod kills;
+mod position;
 mod steps;
