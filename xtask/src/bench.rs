@@ -3,6 +3,7 @@
 //! `docs/performance.md`.
 
 mod growth;
+pub(crate) mod micro;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -64,6 +64,7 @@ fn main() -> ExitCode {
         let outcome = match sizes.split_first() {
             Some((first, rest)) if first == "diff" => bench_diff::run(&workspace_root(), rest),
             Some((first, [])) if first == "sync" => bench_sync::run(&workspace_root()),
+            Some((first, [])) if first == "micro" => bench::micro::run(&workspace_root()),
             _ => bench::run(&workspace_root(), sizes),
         };
         return match outcome {
@@ -147,7 +148,7 @@ fn usage() -> String {
         "usage: cargo xtask ci | STEP… [--root FOLDER]\n".to_owned(),
         "  ci       the whole gate: every step below, in this order".to_owned(),
     ];
-    let write = "\n  docs --write   rewrite the generated documents that are stale\n  sqld           install the libSQL server for tests that start it\n  bench [CONTACTS…]   measure (100,000, 1,000,000 and 3,000,000), and rewrite docs/performance.md\n  bench diff [ROWS]   the same for comparing databases\n  bench sync          the same for pushing and pulling"
+    let write = "\n  docs --write   rewrite the generated documents that are stale\n  sqld           install the libSQL server for tests that start it\n  bench [CONTACTS…]   measure (100,000, 1,000,000 and 3,000,000), and rewrite docs/performance.md\n  bench diff [ROWS]   the same for comparing databases\n  bench micro         the same for the micro-benchmarks\n  bench sync          the same for pushing and pulling"
         .to_owned();
     lines.into_iter().chain(steps).chain([write]).collect::<Vec<_>>().join("\n")
 }
