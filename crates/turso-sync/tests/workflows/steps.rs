@@ -1,10 +1,12 @@
 //! Each workflow as it should go.
 
+use std::cell::RefCell;
+
 use libsql_diff::MergePolicy;
 use libsql_link::Location;
 use turso_sync::{
-    CopyOptions, Error, Existing, Place, PullEnd, PullOptions, PushEnd, ResetOptions, Stop,
-    Unwatched, WatchEvent, WatchOptions, copy,
+    CopyOptions, Error, Existing, Place, Progress, PullEnd, PullOptions, PushEnd, PushOptions,
+    ResetOptions, Step, Stop, Unwatched, WatchEvent, WatchOptions, copy,
 };
 
 use crate::desk::{Desk, assert_same, change, remote, value};
@@ -350,4 +352,68 @@ fn a_policy_settles_a_table_that_both_sides_defined_differently() {
         let expected = if policy == MergePolicy::Ours { "x,x,x,-" } else { "-,-,-,9" };
         assert_eq!(value::<String>(&ours, &sql), expected);
     }
+}
+
+/// Keeps the last numbers of each step.
+#[derive(Default)]
+struct Watched(RefCell<Vec<(Step, Option<u64>, u64, u64)>>);
+
+impl Progress for Watched {
+    fn step(&self, step: Step) {
+        self.0.borrow_mut().push((step, None, 0, 0));
+    }
+
+    fn total(&self, rows: u64) {
+        self.0.borrow_mut().last_mut().unwrap().1 = Some(rows);
+    }
+
+    fn is_watched(&self) -> bool {
+        true
+    }
+
+    fn advance(&self, _: &str, rows: u64, bytes: u64) {
+        let mut steps = self.0.borrow_mut();
+        let last = steps.last_mut().unwrap();
+        (last.2, last.3) = (rows, bytes);
+    }
+}
+
+impl Watched {
+    /// What a step counted in all, and how far it came.
+    fn of(&self, step: Step) -> (Option<u64>, u64, u64) {
+        let steps = self.0.borrow();
+        let (_, total, rows, bytes) = *steps.iter().rev().find(|of| of.0 == step).unwrap();
+        (total, rows, bytes)
+    }
+}
+
+#[test]
+fn who_watches_is_told_rows_and_bytes_and_how_many_rows_there_are() {
+    let desk = Desk::new();
+    let make = "CREATE TABLE plan (id INTEGER PRIMARY KEY, note TEXT);
+         WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+         INSERT INTO plan SELECT i, printf('%.*c', 90, 'x') FROM n;
+         CREATE TABLE other (a); INSERT INTO other VALUES (1)";
+    let ours = desk.file("ours.db", make);
+    let server = remote(&desk.sqld.url());
+    turso_sync::init(&ours, &server, Existing::default(), &Unwatched).unwrap();
+    let watched = Watched::default();
+    turso_sync::push(&ours, &server, &PushOptions::default(), &watched).unwrap();
+    let (total, rows, bytes) = watched.of(Step::Staging);
+    assert_eq!(total, Some(20_001));
+    assert!(rows > 10_000 && bytes > 1_000_000, "{rows} {bytes}");
+
+    let watched = Watched::default();
+    let theirs = desk.path("theirs.db");
+    turso_sync::init(&theirs, &server, Existing::default(), &watched).unwrap();
+    let (total, rows, bytes) = watched.of(Step::Fetching);
+    assert_eq!((total, rows), (Some(20_001), 20_001));
+    assert!(bytes > 1_000_000, "{bytes}");
+    change(&ours, "DELETE FROM plan WHERE id > 500; UPDATE plan SET note = 'new'");
+    desk.push(&ours).unwrap();
+    let watched = Watched::default();
+    turso_sync::pull(&theirs, &server, &PullOptions::default(), &watched).unwrap();
+    let (total, rows, _) = watched.of(Step::Writing);
+    assert_eq!(total, Some(20_000));
+    assert!((10_000..=20_000).contains(&rows), "{rows}");
 }
