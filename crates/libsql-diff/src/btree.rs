@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::error::{Error, Result};
 use crate::operation::{ColumnSource, TableChange};
-use crate::plan::{lookup_by_rowid_sql, lookup_sql};
+use crate::plan::{Places, lookup_by_rowid_sql, lookup_sql};
 use crate::rows::{Row, Rows};
 use crate::schema::{Generated, Schema, Table};
 use crate::sqlite::{Encoding, Stmt};
@@ -102,6 +102,8 @@ pub(crate) struct TreeRows<'c> {
     texts: Vec<u8>,
     /// Finds the values of a row written before its table got all of its columns.
     short: Stmt<'c>,
+    /// Where its columns begin.
+    short_column: usize,
     short_row: Option<Vec<Value>>,
     bytes_read: u64,
 }
@@ -156,6 +158,7 @@ impl<'c> TreeRows<'c> {
             fields: Vec::new(),
             texts: Vec::new(),
             short: Stmt::prepare(conn, schema.encoding, &sql, doing)?,
+            short_column: Places::of(table, sources).first_column,
             short_row: None,
             bytes_read: 0,
         })
@@ -304,7 +307,7 @@ impl<'c> TreeRows<'c> {
         if !self.short.step()? {
             return Err(self.damaged("a record is too short"));
         }
-        let columns = 1..=self.layout.places.len();
+        let columns = (self.short_column..).take(self.layout.places.len());
         let values = columns.map(|column| self.short.column(column).to_owned()).collect();
         self.short.reset();
         Ok(values)

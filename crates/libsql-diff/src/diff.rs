@@ -13,7 +13,7 @@ use crate::operation::{
     ColumnSource, Identity, Operation, SequenceChange, Setting, SettingChange, TableCounts,
     TableEdit,
 };
-use crate::plan::{Order, Section, plan};
+use crate::plan::{Order, Places, Section, plan};
 use crate::progress::{Meter, OnProgress, unwatched};
 use crate::rows::{Comparison, Lookup, StmtRows, same_sequence};
 use crate::schema::{Schema, Table};
@@ -311,10 +311,11 @@ fn fill_new_columns(b: &Side<'_>, section: &mut Section<'_>) -> Result<()> {
         &sql,
         "reading a table's first row",
     )?;
+    let first = Places::of(table, &own).first_column;
     if stmt.step()? {
         for (column, source) in sources.iter_mut().enumerate() {
             if let ColumnSource::Fill(value) = source {
-                *value = stmt.column(column + 1).to_owned();
+                *value = stmt.column(column + first).to_owned();
             }
         }
         section.sources.clone_from(sources);

@@ -624,17 +624,47 @@ fn rowid_of(table: &Table) -> String {
 }
 
 pub(crate) fn select_from(table: &Table, sources: &[ColumnSource]) -> String {
-    let mut sql = format!("SELECT {}", rowid_of(table));
-    for source in sources {
-        sql.push_str(", ");
-        match source {
-            ColumnSource::Column(name) => sql.push_str(&quoted(name)),
-            ColumnSource::Fill(_) => sql.push('?'),
+    let rowid = Places::of(table, sources).has_own_rowid().then(|| rowid_of(table));
+    let columns = sources.iter().map(|source| match source {
+        ColumnSource::Column(name) => quoted(name),
+        ColumnSource::Fill(_) => "?".to_owned(),
+    });
+    let list: Vec<String> = rowid.into_iter().chain(columns).collect();
+    format!("SELECT {} FROM main.{}", list.join(", "), quoted(&table.name))
+}
+
+/// Where the rowid and the columns are in what [`select_from`] reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// None where the table has no rowid.
+    pub rowid: Option<usize>,
+    pub first_column: usize,
+}
+
+impl Places {
+    /// The rowid stands first, unless that would be one column more than SQLite reads at once, and
+    /// the rowid is one of the columns anyway, or is none.
+    pub(crate) fn of(table: &Table, sources: &[ColumnSource]) -> Self {
+        const COLUMNS_MAX: usize = 2000;
+        let first = Self { rowid: Some(0), first_column: 1 };
+        if sources.len() < COLUMNS_MAX {
+            return first;
+        }
+        let Some(column) = table.rowid_column else {
+            let has_rowid = !table.without_rowid && table.rowid_name.is_some();
+            return if has_rowid { first } else { Self { rowid: None, first_column: 0 } };
+        };
+        let name = &table.columns[column].name;
+        let of_rowid = |source: &ColumnSource| matches!(source, ColumnSource::Column(column) if same_name(column, name));
+        match sources.iter().position(of_rowid) {
+            Some(place) => Self { rowid: Some(place), first_column: 0 },
+            None => first,
         }
     }
-    sql.push_str(" FROM main.");
-    sql.push_str(&quoted(&table.name));
-    sql
+
+    fn has_own_rowid(self) -> bool {
+        self.first_column == 1
+    }
 }
 
 /// The names of the key's columns in this table, with their collations.

@@ -13,7 +13,7 @@ use crate::operation::{
     ColumnChange, ColumnSource, Identity, Operation, RowChange, RowKey, TableChange, TableCounts,
     TableEdit,
 };
-use crate::plan::{Order, Section, lookup_sql, select_sql};
+use crate::plan::{Order, Places, Section, lookup_sql, select_sql};
 use crate::progress::Meter;
 use crate::schema::{Schema, Table};
 use crate::sqlite::Stmt;
@@ -49,6 +49,7 @@ pub(crate) trait Rows: Row {
 /// Rows read through SQLite.
 pub(crate) struct StmtRows<'c> {
     stmt: Stmt<'c>,
+    places: Places,
     columns: usize,
     bytes: u64,
 }
@@ -66,7 +67,8 @@ impl<'c> StmtRows<'c> {
         let doing = format!("reading table {}", table.name);
         let mut stmt = Stmt::prepare(conn, schema.encoding, &sql, doing)?;
         stmt.bind_all(1, fills(sources))?;
-        Ok(Self { stmt, columns: sources.len(), bytes: 0 })
+        let places = Places::of(table, sources);
+        Ok(Self { stmt, places, columns: sources.len(), bytes: 0 })
     }
 }
 
@@ -79,11 +81,11 @@ pub(crate) fn fills(sources: &[ColumnSource]) -> impl Iterator<Item = ValueRef<'
 
 impl Row for StmtRows<'_> {
     fn rowid(&self) -> i64 {
-        self.stmt.integer(0)
+        self.places.rowid.map_or(0, |place| self.stmt.integer(place))
     }
 
     fn value(&self, column: usize) -> ValueRef<'_> {
-        self.stmt.column(column + 1)
+        self.stmt.column(column + self.places.first_column)
     }
 }
 
@@ -114,6 +116,7 @@ impl Rows for StmtRows<'_> {
 /// One row found by its key.
 pub(crate) struct Lookup<'c> {
     stmt: Stmt<'c>,
+    places: Places,
     first_key: usize,
 }
 
@@ -130,7 +133,7 @@ impl<'c> Lookup<'c> {
         let mut stmt = Stmt::prepare(conn, schema.encoding, &sql, doing)?;
         stmt.bind_all(1, fills(sources))?;
         let first_key = 1 + fills(sources).count();
-        Ok(Self { stmt, first_key })
+        Ok(Self { stmt, places: Places::of(table, sources), first_key })
     }
 
     /// Stands on the row with the key of `row`, if there is one.
@@ -147,11 +150,11 @@ impl<'c> Lookup<'c> {
 
 impl Row for Lookup<'_> {
     fn rowid(&self) -> i64 {
-        self.stmt.integer(0)
+        self.places.rowid.map_or(0, |place| self.stmt.integer(place))
     }
 
     fn value(&self, column: usize) -> ValueRef<'_> {
-        self.stmt.column(column + 1)
+        self.stmt.column(column + self.places.first_column)
     }
 }
 

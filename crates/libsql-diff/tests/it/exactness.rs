@@ -723,6 +723,31 @@ fn two_hundred_columns() {
 }
 
 #[test]
+fn as_many_columns_as_sqlite_allows() {
+    let names = |count: usize| (0..count).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", ");
+    let values = |count: usize| (0..count).map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
+    let all = (0..1999).map(|i| format!("c{i} = -1")).collect::<Vec<_>>().join(", ");
+    for (first, columns, last) in [
+        ("id INTEGER PRIMARY KEY, ", 1999, ""),
+        ("id TEXT PRIMARY KEY, ", 1999, "WITHOUT ROWID"),
+        ("id INT, ", 1998, ""),
+    ] {
+        check_sql(
+            &format!(
+                "CREATE TABLE t({first}{}) {last}; INSERT INTO t VALUES (1, {v}), (2, {v}), (3, {v});",
+                names(columns),
+                v = values(columns)
+            ),
+            &format!(
+                "UPDATE t SET c5 = 'x' WHERE id = 1; DELETE FROM t WHERE id = 2;
+                 INSERT INTO t(id, c1997) VALUES (9, 9); {}",
+                if last.is_empty() { String::new() } else { format!("UPDATE t SET {all};") },
+            ),
+        );
+    }
+}
+
+#[test]
 fn an_empty_database_and_an_empty_table() {
     let sql = "CREATE TABLE t(a); CREATE TABLE u(a PRIMARY KEY) WITHOUT ROWID;";
     check_sql("", sql);

@@ -12,7 +12,7 @@ use crate::error::Result;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// How diffs are cut into chunks; changes whenever any diff would be cut otherwise.
-pub(crate) const ENCODING: u32 = 1;
+pub(crate) const ENCODING: u32 = 2;
 
 /// Rows of one group, as a JSON array of arrays; or one large value, in group 0.
 #[derive(Debug, PartialEq)]

@@ -11,6 +11,10 @@ use crate::error::Result;
 /// through one statement that can change any column.
 const SHAPES_MAX: usize = 32;
 
+/// A row in which more columns change is changed piece by piece, so many columns at a time: SQLite
+/// knows at most 2,000 columns, and each of these takes up to three.
+const PIECE_COLUMNS: usize = 600;
+
 /// What the rows of a group are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
@@ -69,7 +73,14 @@ impl Section {
             RowChange::Insert { rowid, .. } => rowid.is_some(),
             RowChange::Delete { key, .. } | RowChange::Update { key, .. } => key.rowid().is_some(),
         };
-        let all = || (0..table.columns.len()).collect::<Vec<_>>();
+        let all = || match row {
+            RowChange::Update { changes, .. } if work == Work::Update => {
+                let piece = changes.first().map_or(0, |change| change.column / PIECE_COLUMNS);
+                let begin = piece * PIECE_COLUMNS;
+                (begin..table.columns.len().min(begin + PIECE_COLUMNS)).collect::<Vec<_>>()
+            }
+            _ => (0..table.columns.len()).collect(),
+        };
         let (columns, is_shaped) = match (work, row) {
             (Work::Update | Work::Replace, RowChange::Update { changes, .. }) => {
                 (changes.iter().map(|change| change.column).collect(), true)
@@ -82,10 +93,13 @@ impl Section {
         }
         let shapes = self.index.keys().filter(|known| known.0 == work).count();
         if is_shaped && shapes >= SHAPES_MAX {
+            let columns = all();
             let loose = self.groups.iter().position(|group| {
-                group.is_loose && (group.work, group.by_rowid) == (work, by_rowid)
+                group.is_loose
+                    && (group.work, group.by_rowid) == (work, by_rowid)
+                    && group.columns == columns
             });
-            return loose.unwrap_or_else(|| self.add(table, work, by_rowid, all(), true));
+            return loose.unwrap_or_else(|| self.add(table, work, by_rowid, columns, true));
         }
         let group = self.add(table, work, by_rowid, key.2.clone(), false);
         self.index.insert(key, group);
@@ -120,12 +134,34 @@ impl Section {
             RowChange::Update { replacement: Some(_), .. } => &[Work::Replace, Work::Insert],
         };
         for &work in works {
-            let at = self.place(table, work, row);
-            let group = &mut self.groups[at];
-            let cells = group.cells(row);
-            visit(group, self.first + at, &cells)?;
+            match row {
+                RowChange::Update { key, changes, .. }
+                    if work == Work::Update && table.columns.len() > PIECE_COLUMNS =>
+                {
+                    let piece = |change: &ColumnChange| change.column / PIECE_COLUMNS;
+                    for some in changes.chunk_by(|a, b| piece(a) == piece(b)) {
+                        let (key, changes) = (key.clone(), some.to_vec());
+                        let part = RowChange::Update { key, changes, replacement: None };
+                        self.row(table, work, &part, visit)?;
+                    }
+                }
+                _ => self.row(table, work, row, visit)?,
+            }
         }
         Ok(())
+    }
+
+    fn row(
+        &mut self,
+        table: &TableChange,
+        work: Work,
+        row: &RowChange,
+        visit: &mut Visit<'_>,
+    ) -> Result<()> {
+        let at = self.place(table, work, row);
+        let group = &mut self.groups[at];
+        let cells = group.cells(row);
+        visit(group, self.first + at, &cells)
     }
 }
 

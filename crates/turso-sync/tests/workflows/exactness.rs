@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rusqlite::Connection;
 use turso_sync::{PullEnd, PushEnd};
 
-use crate::desk::{Desk, assert_same, change};
+use crate::desk::{Desk, assert_same, change, value};
 
 /// Values that are easily damaged on the way.
 const ODD: &str = "
@@ -116,7 +116,8 @@ fn one_odd_value_among_plain_rows_arrives_exactly() {
 #[test]
 fn wide_tables_travel() {
     let mut sql = String::new();
-    for width in [99, 100, 126, 127, 200, 700] {
+    let widths = [99, 100, 126, 127, 200, 700, 1999];
+    for width in widths {
         let columns =
             |of: &dyn Fn(usize) -> String| (0..width).map(of).collect::<Vec<_>>().join(", ");
         let types = ["TEXT", "INT", "", "REAL"];
@@ -137,6 +138,25 @@ fn wide_tables_travel() {
     assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed);
     let theirs = desk.synced("theirs.db");
     assert_same(&ours, &theirs);
+    let mut sql = String::new();
+    for width in widths {
+        let all: Vec<String> = (0..width).map(|at| format!("c{at} = 'new {at}'")).collect();
+        write!(
+            sql,
+            "UPDATE w{width} SET {} WHERE id = 1; DELETE FROM w{width} WHERE id = 2;",
+            all.join(", ")
+        )
+        .unwrap();
+    }
+    change(&ours, &sql);
+    assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed);
+    desk.assert_server_is(&ours);
+    // Each value is checked, also those of a row that is changed piece by piece.
+    change(&ours, &sql.replace("new", "newer"));
+    for width in widths {
+        desk.serve(&format!("UPDATE w{width} SET c{} = 'theirs' WHERE id = 1", width - 1));
+    }
+    assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Conflict);
 }
 
 #[test]
@@ -266,6 +286,59 @@ fn full_text_and_spatial_indexes_travel() {
          UPDATE note SET body = 'stands still' WHERE title = 'two';
          UPDATE place SET x1 = 9 WHERE id = 1; DELETE FROM place WHERE id = 2;",
     );
+}
+
+#[test]
+fn full_text_indexes_over_other_tables_travel_and_are_found_in() {
+    let desk = Desk::new();
+    let ours = desk.file(
+        "ours.db",
+        "CREATE TABLE doc (id INTEGER PRIMARY KEY, title TEXT, body TEXT);
+         CREATE VIRTUAL TABLE doc_fts USING fts5(title, body, content='doc', content_rowid='id');
+         CREATE TRIGGER doc_in AFTER INSERT ON doc BEGIN
+           INSERT INTO doc_fts (rowid, title, body) VALUES (NEW.id, NEW.title, NEW.body); END;
+         CREATE TRIGGER doc_out AFTER DELETE ON doc BEGIN
+           INSERT INTO doc_fts (doc_fts, rowid, title, body)
+             VALUES ('delete', OLD.id, OLD.title, OLD.body); END;
+         CREATE TRIGGER doc_new AFTER UPDATE ON doc BEGIN
+           INSERT INTO doc_fts (doc_fts, rowid, title, body)
+             VALUES ('delete', OLD.id, OLD.title, OLD.body);
+           INSERT INTO doc_fts (rowid, title, body) VALUES (NEW.id, NEW.title, NEW.body); END;
+         CREATE VIRTUAL TABLE bare USING fts5(word, content='');
+         INSERT INTO bare (rowid, word) VALUES (1, 'alpha'), (2, 'beta');
+         WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+         INSERT INTO doc SELECT i, 'title ' || i, 'the quick brown fox ' || i FROM n;",
+    );
+    desk.init(&ours).unwrap();
+    assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed);
+    desk.assert_server_is(&ours);
+    let theirs = desk.synced("theirs.db");
+    assert_same(&ours, &theirs);
+    change(
+        &ours,
+        "INSERT INTO doc VALUES (1000, 'new', 'a lazy dog'); DELETE FROM doc WHERE id % 3 = 0;
+         UPDATE doc SET body = 'stands still' WHERE id % 7 = 0;
+         INSERT INTO bare (rowid, word) VALUES (3, 'gamma');",
+    );
+    assert_eq!(desk.push(&ours).unwrap().end, PushEnd::Pushed);
+    desk.assert_server_is(&ours);
+    assert_eq!(desk.pull(&theirs).unwrap().end, PullEnd::Pulled);
+    assert_same(&ours, &theirs);
+    let link = desk.link();
+    for (table, word) in
+        [("doc_fts", "quick"), ("doc_fts", "still"), ("doc_fts", "dog"), ("bare", "gamma")]
+    {
+        let sql = format!("SELECT group_concat(rowid) FROM {table} WHERE {table} MATCH '{word}'");
+        let here: String = value(&ours, &sql);
+        assert!(!here.is_empty(), "{word}");
+        assert_eq!(value::<String>(&theirs, &sql), here, "{word}");
+        let there = link.query(&sql, &[]).unwrap();
+        assert_eq!(there.single().unwrap().as_text(), Some(&*here), "{word}");
+    }
+    for file in [&ours, &theirs] {
+        change(file, "INSERT INTO doc_fts (doc_fts, rank) VALUES ('integrity-check', 1)");
+    }
+    link.execute("INSERT INTO doc_fts (doc_fts, rank) VALUES ('integrity-check', 1)", &[]).unwrap();
 }
 
 #[test]
