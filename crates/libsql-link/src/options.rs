@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::location::Token;
+use crate::proxy::{Proxies, Proxy};
 use crate::replica::Synced;
 
 /// How a database is opened and every call on it is made.
@@ -25,6 +26,7 @@ pub struct Options {
     #[cfg(feature = "encryption")]
     pub(crate) encryption_key: Option<EncryptionKey>,
     pub(crate) certificates: Vec<CertificateDer<'static>>,
+    pub(crate) proxies: Proxies,
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) answer_max_bytes: usize,
@@ -42,6 +44,7 @@ impl Default for Options {
             #[cfg(feature = "encryption")]
             encryption_key: None,
             certificates: vec![],
+            proxies: Proxies::OfEnvironment,
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
             answer_max_bytes: 1 << 30,
@@ -93,6 +96,15 @@ impl Options {
         }
         self.certificates.append(&mut found);
         Ok(self)
+    }
+
+    /// The HTTP proxy on the way to the server, or none. Unless set, the environment says it:
+    /// `HTTPS_PROXY` for servers with TLS, `http_proxy` for those without, `ALL_PROXY` for both; the
+    /// hosts and domains of `NO_PROXY`, and this machine itself, are reached directly.
+    #[must_use]
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.proxies = Proxies::Given(proxy.into());
+        self
     }
 
     /// How long a connection may take to be made, name look-up and TLS included: 10 s unless set,

@@ -74,11 +74,23 @@ impl Probe {
         let deadline = || Deadline::after(connect_timeout);
 
         let began = Instant::now();
-        let found = resolve(url, call("resolve"), deadline()).await;
+        let proxy = self.options.proxies.of(url.tls(), url.host(), url.port());
+        let proxy = match proxy {
+            Ok(proxy) => proxy,
+            Err(error) => return self.add(Step::Resolve, began, Err(error)),
+        };
+        let place = match &proxy {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (url.host(), url.port()),
+        };
+        let found = resolve(place, call("resolve"), deadline()).await;
         let names = found.as_ref().map(|all| {
             all.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ")
         });
-        let names = names.map_err(Clone::clone);
+        let names = names.map_err(Clone::clone).map(|names| match &proxy {
+            Some(proxy) => format!("{names}, of the proxy {proxy}"),
+            None => names,
+        });
         self.add(Step::Resolve, began, names)?;
 
         let began = Instant::now();
@@ -140,11 +152,11 @@ impl Probe {
 }
 
 async fn resolve(
-    url: &RemoteUrl,
+    place: (&str, u16),
     call: Call<'_>,
     deadline: Deadline,
 ) -> Result<Vec<std::net::SocketAddr>, Error> {
-    match timeout_at(deadline.at, lookup_host((url.host(), url.port()))).await {
+    match timeout_at(deadline.at, lookup_host(place)).await {
         Err(_) => Err(call.timed_out(deadline.after, false)),
         Ok(Err(error)) => Err(call.unreachable(error)),
         Ok(Ok(found)) => {

@@ -22,10 +22,11 @@ use crate::error::{Call, Error, chain};
 use crate::location::{RemoteUrl, Token};
 use crate::options::Options;
 use crate::position;
+use crate::proxy::Tunnel;
 
 /// Connections that end by themselves: connecting has a limit, and so has every silence of the
 /// other side. The latter is what ends calls of the libsql crate that cannot be cancelled.
-pub(crate) type Connector = TimeoutConnector<HttpsConnector<HttpConnector>>;
+pub(crate) type Connector = TimeoutConnector<HttpsConnector<Tunnel>>;
 
 pub(crate) fn connector(options: &Options) -> Connector {
     let mut http = HttpConnector::new();
@@ -36,7 +37,7 @@ pub(crate) fn connector(options: &Options) -> Connector {
         .with_tls_config(tls(&options.certificates))
         .https_or_http()
         .enable_http1()
-        .wrap_connector(http);
+        .wrap_connector(Tunnel { http, proxies: options.proxies.clone() });
     let mut connector = TimeoutConnector::new(https);
     connector.set_connect_timeout(Some(options.connect_timeout.min(options.call_timeout)));
     connector.set_read_timeout(Some(options.call_timeout));

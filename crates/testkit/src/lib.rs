@@ -12,6 +12,7 @@
 
 mod calendar;
 pub mod differential;
+pub mod http_proxy;
 pub mod jwt;
 pub mod model;
 pub mod offline_server;

@@ -97,6 +97,10 @@ impl TlsProxy {
         TlsProxy { port, _runtime: runtime }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
     /// `https://localhost:PORT`.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.port)

@@ -7,6 +7,7 @@ use std::{
 
 use serde_json::Value as Json;
 use testkit::{
+    http_proxy::HttpProxy,
     jwt::Keys,
     proxy::Proxy,
     sqld::{Settings, Sqld},
@@ -30,6 +31,34 @@ fn a_connection_that_is_well_is_shown_step_by_step() {
     let steps = json["steps"].as_array().unwrap();
     assert!(steps.iter().all(|step| step["error"] == Json::Null), "{json}");
     assert!(steps.iter().any(|step| step["step"] == "write" && step["found"].is_string()));
+}
+
+#[test]
+fn the_environment_names_a_proxy_and_who_is_reached_without_it() {
+    let sqld = server();
+    let desk = Desk::new();
+    let proxy = HttpProxy::start(sqld.address(), "Proxy-Authorization: Basic bWU6czNjcmV0");
+    let through = format!("http://me:s3cret@{}", proxy.address());
+    let run = |url: &str, variables: &[(&str, &str)]| {
+        let mut command = desk.command(&["test", "--url", url]);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!said.contains("s3cret"), "{said}");
+        (output.status.code(), said)
+    };
+    let (code, said) = run("http://db.example", &[("ALL_PROXY", &through)]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("of the proxy http://127.0.0.1:"), "{said}");
+    let count = proxy.asked().len();
+    assert!(count > 0);
+    let here = run(&sqld.url(), &[("ALL_PROXY", &through)]);
+    let exempt = run("http://db.invalid", &[("ALL_PROXY", &through), ("NO_PROXY", ".invalid")]);
+    assert_eq!((here.0, exempt.0), (Some(0), Some(3)));
+    assert_eq!(proxy.asked().len(), count, "this machine and exempt hosts are reached directly");
+    let (code, said) = run("http://db.example", &[("http_proxy", "socks5://me:s3cret@p")]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("in http_proxy: only proxies of the scheme http are known"), "{said}");
 }
 
 #[test]

@@ -51,6 +51,9 @@ impl Desk {
             .env_remove("TURSO_DATABASE_URL")
             .env_remove("TURSO_AUTH_TOKEN")
             .stdin(Stdio::null());
+        for proxy in ["https_proxy", "http_proxy", "all_proxy", "no_proxy"] {
+            command.env_remove(proxy).env_remove(proxy.to_uppercase());
+        }
         command
     }
 
