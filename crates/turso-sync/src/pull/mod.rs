@@ -125,6 +125,21 @@ fn define(conn: &Connection, entry: &Entry) -> Result<()> {
     })
 }
 
+/// How many rows there are in all. Only to be shown: what came is counted again at the end.
+fn count(snapshot: &mut Snapshot, tables: &[Table]) -> Result<u64> {
+    let counts: Vec<Statement> = tables
+        .iter()
+        .map(|table| format!("SELECT count(*) FROM {}", quoted(&table.name)).into())
+        .collect();
+    let mut total = 0;
+    for some in counts.chunks(100) {
+        let rows = snapshot.query_all(some)?;
+        let rows = rows.iter().filter_map(|rows| rows.single()?.as_integer());
+        total += rows.map(i64::unsigned_abs).sum::<u64>();
+    }
+    Ok(total)
+}
+
 impl Fetch<'_> {
     fn run(self) -> Result<Fetched> {
         self.progress.step(Step::Asking);
@@ -167,7 +182,7 @@ impl Fetch<'_> {
             .map(|entry| Table::read(&conn, self.to, &entry.name))
             .collect::<Result<Vec<_>>>()?;
         if self.progress.is_watched() {
-            self.progress.total(self.count(&mut snapshot, &tables)?);
+            self.progress.total(count(&mut snapshot, &tables)?);
         }
         let has_sequences = schema.find("table", "sqlite_sequence").is_some();
         let (to, answers) = sync_channel(1);
@@ -216,21 +231,6 @@ impl Fetch<'_> {
 
     fn sqlite(&self, doing: &str) -> impl FnOnce(rusqlite::Error) -> Error {
         Error::sqlite(self.to, doing)
-    }
-
-    /// How many rows there are in all. Only to be shown: what came is counted again at the end.
-    fn count(&self, snapshot: &mut Snapshot, tables: &[Table]) -> Result<u64> {
-        let counts: Vec<Statement> = tables
-            .iter()
-            .map(|table| format!("SELECT count(*) FROM {}", quoted(&table.name)).into())
-            .collect();
-        let mut total = 0;
-        for some in counts.chunks(100) {
-            let rows = snapshot.query_all(some)?;
-            let rows = rows.iter().filter_map(|rows| rows.single()?.as_integer());
-            total += rows.map(i64::unsigned_abs).sum::<u64>();
-        }
-        Ok(total)
     }
 
     fn create(&self) -> Result<Connection> {

@@ -354,9 +354,12 @@ fn a_policy_settles_a_table_that_both_sides_defined_differently() {
     }
 }
 
+/// A step, how many rows it has in all, rows and bytes.
+type Seen = (Step, Option<u64>, u64, u64);
+
 /// Keeps the last numbers of each step.
 #[derive(Default)]
-struct Watched(RefCell<Vec<(Step, Option<u64>, u64, u64)>>);
+struct Watched(RefCell<Vec<Seen>>);
 
 impl Progress for Watched {
     fn step(&self, step: Step) {
