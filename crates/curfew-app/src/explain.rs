@@ -451,7 +451,7 @@ fn shown(contact: &RawContact<'_>, issue: Issue) -> Option<String> {
         _ => return None,
     };
     match value {
-        Value::Text(text) => Some(format!("{text:?}")),
+        Value::Text(text) => str::from_utf8(text).ok().map(|text| format!("{text:?}")),
         Value::Integer(number) => Some(number.to_string()),
         Value::Null | Value::Other => None,
     }

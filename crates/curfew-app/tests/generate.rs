@@ -145,7 +145,7 @@ fn organizations_are_as_organizations_are() {
 fn check(row: &rusqlite::Row<'_>, today: Today) -> (Standing, Vec<(Field, Problem)>) {
     let value = |column| match row.get_ref_unwrap(column) {
         ValueRef::Null => Value::Null,
-        ValueRef::Text(text) => std::str::from_utf8(text).map_or(Value::Other, Value::Text),
+        ValueRef::Text(text) => Value::Text(text),
         ValueRef::Integer(number) => Value::Integer(number),
         ValueRef::Real(_) | ValueRef::Blob(_) => Value::Other,
     };

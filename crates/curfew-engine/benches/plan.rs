@@ -32,13 +32,13 @@ fn with_contact<T>(number: i64, look: impl FnOnce(RawContact<'_>) -> T) -> T {
     let zip = ZIP_CODES[usize::try_from(number.rem_euclid(8)).unwrap()];
     look(RawContact {
         id: number,
-        email: Value::Text("somebody.or.other@example.com"),
-        zip_code: Value::Text(zip),
-        birth_date: Value::Text(&birth),
-        effective_date: Value::Text(&effective),
+        email: Value::of("somebody.or.other@example.com"),
+        zip_code: Value::of(zip),
+        birth_date: Value::of(&birth),
+        effective_date: Value::of(&effective),
         state: Value::Null,
-        phone_number: Value::Text("555-0100"),
-        status: Value::Text("active"),
+        phone_number: Value::of("555-0100"),
+        status: Value::of("active"),
     })
 }
 

@@ -13,10 +13,29 @@ pub enum Value<'a> {
     Null,
     /// A whole number.
     Integer(i64),
-    /// A text.
-    Text(&'a str),
-    /// A real number, a blob, or a text that is not UTF-8.
+    /// A text; one that is not UTF-8 is nothing that is valid.
+    Text(&'a [u8]),
+    /// A real number or a blob.
     Other,
+}
+
+impl<'a> Value<'a> {
+    /// A text.
+    pub const fn of(text: &'a str) -> Self {
+        Self::Text(text.as_bytes())
+    }
+
+    /// Whether there is no value, or a text with nothing but space.
+    pub fn is_blank(self) -> bool {
+        match self {
+            Value::Null => true,
+            Value::Text(text) => {
+                !text.iter().any(u8::is_ascii_graphic)
+                    && str::from_utf8(text).is_ok_and(|text| text.trim().is_empty())
+            }
+            Value::Integer(_) | Value::Other => false,
+        }
+    }
 }
 
 /// A row of `contacts`, unchecked.
@@ -186,7 +205,7 @@ impl RawContact<'_> {
             birth = None;
         }
         let stored = match self.state {
-            Value::Text(code) => State::from_code(code),
+            Value::Text(code) => State::from_bytes(code),
             _ => None,
         };
         let second_state = stored.filter(|stored| state.is_some_and(|state| state != *stored));
@@ -205,11 +224,7 @@ impl RawContact<'_> {
             second_state,
             birth: birth.map(Anniversary::of),
             effective: effective.map(Anniversary::of),
-            has_phone: match self.phone_number {
-                Value::Null => false,
-                Value::Text(number) => !number.trim().is_empty(),
-                Value::Integer(_) | Value::Other => true,
-            },
+            has_phone: !self.phone_number.is_blank(),
         })
     }
 }
@@ -217,15 +232,16 @@ impl RawContact<'_> {
 fn is_active(status: Value<'_>) -> bool {
     match status {
         Value::Null => true,
-        Value::Text(status) => status.is_empty() || status.eq_ignore_ascii_case("active"),
+        Value::Text(status) => status.is_empty() || status.eq_ignore_ascii_case(b"active"),
         Value::Integer(_) | Value::Other => false,
     }
 }
 
 fn check_email(email: Value<'_>) -> Result<(), Problem> {
     match email {
-        Value::Null | Value::Text("") => Err(Problem::Missing),
-        Value::Text(text) if is_email(text) => Ok(()),
+        Value::Null | Value::Text(b"") => Err(Problem::Missing),
+        Value::Text(text) if is_plain_email(text) => Ok(()),
+        Value::Text(text) if str::from_utf8(text).is_ok_and(is_email) => Ok(()),
         Value::Text(_) | Value::Integer(_) | Value::Other => Err(Problem::Malformed),
     }
 }
@@ -249,34 +265,42 @@ pub fn is_email(text: &str) -> bool {
 
 /// The form that nearly all addresses have, accepted without a full parse.
 fn is_plain_email(text: &[u8]) -> bool {
-    let mut bytes = text.iter().enumerate();
-    let mut label = 0;
-    let domain = loop {
-        match bytes.next() {
-            Some((_, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'+' | b'-')) => label += 1,
-            Some((_, b'.')) if label > 0 => label = 0,
-            Some((at, b'@')) if label > 0 && at <= 64 => break at + 1,
-            _ => return false,
-        }
-    };
-    label = 0;
-    let mut labels = 1;
-    for (_, byte) in bytes {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' if label < 63 => label += 1,
-            b'.' if label > 0 => {
-                label = 0;
-                labels += 1;
-            }
-            _ => return false,
-        }
-    }
-    label > 0 && labels >= 2 && text.len() - domain <= 255
+    let Some(at) = text.iter().position(|byte| *byte == b'@') else { return false };
+    let (local, domain) = (&text[..at], &text[at + 1..]);
+    let mut labels = 0;
+    (1..=64).contains(&local.len())
+        && local.iter().all(|byte| PLAIN[usize::from(*byte)] & IN_LOCAL_PART != 0)
+        && local.split(|byte| *byte == b'.').all(|label| !label.is_empty())
+        && domain.len() <= 255
+        && domain.iter().all(|byte| PLAIN[usize::from(*byte)] & IN_DOMAIN != 0)
+        && domain.split(|byte| *byte == b'.').all(|label| {
+            labels += 1;
+            (1..=63).contains(&label.len())
+        })
+        && labels >= 2
 }
+
+const IN_LOCAL_PART: u8 = 1;
+const IN_DOMAIN: u8 = 2;
+
+/// In which parts of a plain address a byte occurs.
+const PLAIN: [u8; 256] = {
+    let mut parts = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        parts[byte as usize] = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' => IN_LOCAL_PART | IN_DOMAIN,
+            b'_' | b'+' | b'-' => IN_LOCAL_PART,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    parts
+};
 
 fn check_zip(zip: Value<'_>) -> Result<State, Problem> {
     let number = match zip {
-        Value::Null | Value::Text("") => return Err(Problem::Missing),
+        Value::Null | Value::Text(b"") => return Err(Problem::Missing),
         // A column of integers has lost the leading zeros.
         Value::Integer(number) => {
             u32::try_from(number).ok().filter(|n| *n <= 99_999).ok_or(Problem::Malformed)?
@@ -288,8 +312,7 @@ fn check_zip(zip: Value<'_>) -> Result<State, Problem> {
 }
 
 /// The five-digit number of `NNNNN` or `NNNNN-NNNN`.
-fn zip_number(text: &str) -> Option<u32> {
-    let bytes = text.as_bytes();
+fn zip_number(bytes: &[u8]) -> Option<u32> {
     let (five, four) = match bytes.len() {
         5 => (bytes, &b""[..]),
         10 if bytes[5] == b'-' => (&bytes[..5], &bytes[6..]),
@@ -304,8 +327,8 @@ fn zip_number(text: &str) -> Option<u32> {
 
 fn check_date(value: Value<'_>) -> Result<Option<Day>, Problem> {
     match value {
-        Value::Null | Value::Text("") => Ok(None),
-        Value::Text(text) => match Day::parse(text) {
+        Value::Null | Value::Text(b"") => Ok(None),
+        Value::Text(text) => match Day::parse_bytes(text) {
             Ok(day) => Ok(Some(day)),
             Err(crate::DateError::NotReal) => Err(Problem::NotARealDate),
             Err(crate::DateError::Malformed) => Err(Problem::Malformed),

@@ -8,9 +8,8 @@ use std::{
     ops::{Add, AddAssign, Sub},
 };
 
-use jiff::{SignedDuration, civil::Date};
+use jiff::civil::Date;
 
-const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 /// The calendar repeats after 400 years.
 const DAYS_PER_ERA: i32 = 146_097;
 /// Days from March 1 of the year 0 to the epoch.
@@ -33,13 +32,15 @@ impl Day {
 
     /// The day of a calendar date.
     pub fn from_date(date: Date) -> Self {
+        Self::from_civil(date.year().into(), date.month().into(), date.day().into())
+    }
+
+    /// The day of a date that exists.
+    const fn from_civil(year: i32, month: i32, day: i32) -> Self {
         // Years begin in March, so that the day that some lack is their last.
-        let (month, day) = (i32::from(date.month()), i32::from(date.day()));
-        let year = i32::from(date.year()) - i32::from(month <= 2);
-        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-        let (era, year) = (year.div_euclid(400), year.rem_euclid(400));
-        let day_of_era = year * 365 + year / 4 - year / 100 + day_of_year;
-        Self(era * DAYS_PER_ERA + day_of_era - EPOCH_IN_ERA)
+        let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+        let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+        Self(year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - EPOCH_IN_ERA)
     }
 
     /// Year, month and day of month.
@@ -56,7 +57,18 @@ impl Day {
 
     /// The calendar date; days outside of jiff's years -9999 to 9999 give the nearest one inside.
     pub fn to_date(self) -> Date {
-        EPOCH.saturating_add(SignedDuration::from_hours(i64::from(self.0) * 24))
+        let (year, month, day) = self.parts();
+        jiff::civil::date(year, month, day)
+    }
+
+    /// Year, month and day of month of the calendar date.
+    #[inline]
+    fn parts(self) -> (i16, i8, i8) {
+        const FIRST: i32 = Day::from_civil(-9999, 1, 1).0;
+        const LAST: i32 = Day::from_civil(9999, 12, 31).0;
+        let (year, month, day) = Self(self.0.clamp(FIRST, LAST)).civil();
+        #[expect(clippy::cast_possible_truncation, reason = "a date of these years")]
+        (year as i16, month as i8, day as i8)
     }
 
     /// The day of `year`-`month`-`day`, or `None` if there is no such date. Years 1 to 9999.
@@ -67,10 +79,10 @@ impl Day {
     /// assert!(Day::from_ymd(2027, 2, 29).is_none());
     /// ```
     pub fn from_ymd(year: i16, month: i8, day: i8) -> Option<Self> {
-        if year < 1 {
-            return None;
-        }
-        Date::new(year, month, day).ok().map(Self::from_date)
+        let exists = (1..=9999).contains(&year)
+            && (1..=12).contains(&month)
+            && (1..=days_in_month(year, month)).contains(&day);
+        exists.then(|| Self::from_civil(year.into(), month.into(), day.into()))
     }
 
     /// Reads `YYYY-MM-DD` with an optional time part (`2026-11-20`, `2026-11-20 08:30:00`,
@@ -92,25 +104,18 @@ impl Day {
 
     /// Like [`Day::parse`]; bytes that are no UTF-8 are malformed.
     pub(crate) fn parse_bytes(bytes: &[u8]) -> Result<Self, DateError> {
-        let (Some(date), rest) = (bytes.get(..10), bytes.get(10..).unwrap_or_default()) else {
-            return Err(DateError::Malformed);
-        };
-        if date[4] != b'-' || date[7] != b'-' || !is_time_part(rest) {
-            return Err(DateError::Malformed);
-        }
-        let number = |digits: &[u8]| {
-            digits
-                .iter()
-                .try_fold(0_i16, |n, c| c.is_ascii_digit().then(|| n * 10 + i16::from(c - b'0')))
-        };
-        let (Some(year), Some(month), Some(day)) =
-            (number(&date[..4]), number(&date[5..7]), number(&date[8..]))
+        let Some((&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2], rest)) = bytes.split_first_chunk()
         else {
             return Err(DateError::Malformed);
         };
-        // Two digits always fit into an i8.
-        #[expect(clippy::cast_possible_truncation, reason = "two digits")]
-        Self::from_ymd(year, month as i8, day as i8).ok_or(DateError::NotReal)
+        let digits = [y1, y2, y3, y4, m1, m2, d1, d2].map(|byte| byte.wrapping_sub(b'0'));
+        if digits.iter().any(|digit| *digit > 9) || !is_time_part(rest) {
+            return Err(DateError::Malformed);
+        }
+        let [y1, y2, y3, y4, m1, m2, d1, d2] = digits;
+        let year = i16::from(y1 * 10 + y2) * 100 + i16::from(y3 * 10 + y4);
+        let (month, day) = ((m1 * 10 + m2).cast_signed(), (d1 * 10 + d2).cast_signed());
+        Self::from_ymd(year, month, day).ok_or(DateError::NotReal)
     }
 
     /// The calendar year.
@@ -226,8 +231,8 @@ pub struct Anniversary {
 impl Anniversary {
     /// The yearly return of `first`.
     pub fn of(first: Day) -> Self {
-        let date = first.to_date();
-        Self { first, year: date.year(), month: date.month(), day: date.day() }
+        let (year, month, day) = first.parts();
+        Self { first, year, month, day }
     }
 
     /// The original date.
@@ -273,12 +278,19 @@ impl Anniversary {
 
 /// The date of `month` and `day` in `year`; February 29 is February 28 where there is none.
 pub(crate) fn day_in_year(year: i16, month: i8, day: i8) -> Day {
-    let day_of_month = if month == 2 && day == 29 && !jiff::civil::date(year, 1, 1).in_leap_year() {
-        28
-    } else {
-        day
-    };
-    Day::from_date(jiff::civil::date(year, month, day_of_month))
+    let day_of_month = day.min(days_in_month(year, month));
+    Day::from_civil(year.into(), month.into(), day_of_month.into())
+}
+
+/// How many days a month of 1 to 12 has.
+fn days_in_month(year: i16, month: i8) -> i8 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// The day a plan is made for: `T` of the specification.
@@ -304,6 +316,8 @@ impl Today {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
     fn day(text: &str) -> Day {
         Day::parse(text).unwrap()

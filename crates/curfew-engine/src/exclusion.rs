@@ -222,11 +222,12 @@ impl<'r> Exclusions<'r> {
         if self.rules.is_empty() {
             return ends;
         }
-        let years = (from.year() - 1, to.year() + 1);
+        let others;
         let windows = if from >= self.near.0 && to <= self.near.1 {
-            self.windows.clone()
+            &self.windows
         } else {
-            self.windows_of_years(years.0, years.1)
+            others = self.windows_of_years(from.year() - 1, to.year() + 1);
+            &others
         };
         for window in windows.iter().filter(|w| w.last >= from && w.last <= to) {
             if !self.in_closed_period(window.last + 1) {

@@ -26,7 +26,7 @@ pub use kind::{
 };
 pub use row::{
     Change, DeleteReason, EventColumns, ExistingRow, Moment, RawRow, RowReader, SkipReason, Status,
-    StoredKind, StoredReason, WantedRow,
+    StoredKind, StoredReason, VaryingColumns, WantedRow,
 };
 pub use settle::{ChangedMeanwhile, Changes, Outcome};
 pub use state::State;

@@ -60,7 +60,12 @@ impl State {
     /// assert!(State::from_code("AE").is_none());
     /// ```
     pub fn from_code(code: &str) -> Option<Self> {
-        let bytes: [u8; 2] = code.as_bytes().try_into().ok()?;
+        Self::from_bytes(code.as_bytes())
+    }
+
+    /// Like [`State::from_code`].
+    pub(crate) fn from_bytes(code: &[u8]) -> Option<Self> {
+        let bytes: [u8; 2] = code.try_into().ok()?;
         let [first, second] = bytes.map(|byte| byte.to_ascii_uppercase().wrapping_sub(b'A'));
         if first >= 26 || second >= 26 {
             return None;

@@ -52,13 +52,13 @@ fn allocations(work: impl FnOnce()) -> u64 {
 fn contact<'a>(id: i64, zip_code: &'a str, state: Value<'a>) -> RawContact<'a> {
     RawContact {
         id,
-        email: Value::Text("somebody.or.other@example.com"),
-        zip_code: Value::Text(zip_code),
-        birth_date: Value::Text("1952-02-29"),
-        effective_date: Value::Text("2019-06-01"),
+        email: Value::of("somebody.or.other@example.com"),
+        zip_code: Value::of(zip_code),
+        birth_date: Value::of("1952-02-29"),
+        effective_date: Value::of("2019-06-01"),
         state,
-        phone_number: Value::Text("555-0100"),
-        status: Value::Text("active"),
+        phone_number: Value::of("555-0100"),
+        status: Value::of("active"),
     }
 }
 
@@ -104,9 +104,9 @@ fn drafting_and_reading_a_contact_takes_no_memory_once_one_was_drafted() {
         let contacts = [
             contact(1, "60601", Value::Null),
             contact(2, "90210", Value::Null),
-            contact(3, "10001", Value::Text("NY")),
-            contact(4, "63101", Value::Text("mo")),
-            contact(5, "90210", Value::Text("NV")),
+            contact(3, "10001", Value::of("NY")),
+            contact(4, "63101", Value::of("mo")),
+            contact(5, "90210", Value::of("NV")),
             contact(6, "not a ZIP", Value::Null),
         ];
         for contact in contacts {

@@ -25,6 +25,7 @@ mod pages;
 mod retry;
 mod runs;
 mod scan;
+mod schedules;
 mod schema;
 mod stream;
 mod writer;

@@ -6,16 +6,17 @@
 use std::ops::{Bound, ControlFlow, RangeBounds};
 
 use curfew_engine::{
-    Answer, Behaviour, Catalog, ContactInput, Day, ExistingRow, FOLLOWUP_PREFIX, Field, Issue,
-    Moment, PlanConfig, Problem, RawContact, RawRow, RowReader, Target, TargetStatus, Value,
+    Answer, Behaviour, Catalog, ContactInput, Day, ExistingRow, Field, Issue, Moment, PlanConfig,
+    Problem, RawContact, RowReader, Target, TargetStatus, Value,
 };
-use libsql_pages::{LogMark, Pages};
+use libsql_pages::{LogMark, Pages, Shapes};
 use rusqlite::{Connection, Statement, types::ValueRef};
 
 use crate::{
     Checksums, Database, StoreError, json,
+    schedules::{self, KnownRows},
     schema::{Affinity, Table, index_in_order_of, quote},
-    stream::{Layout, Reading, Row, Stream},
+    stream::{Cells, Layout, Reading, Row, Stream},
 };
 
 type SqlResult<T> = rusqlite::Result<T>;
@@ -222,7 +223,12 @@ impl Scanner<'_> {
             }
             memory.rows.clear();
             while let Some(row) = schedules.at(id) {
-                memory.rows.push(read_row(row, &self.reader)?);
+                match row {
+                    Row::Statement(row) => memory.rows.push(schedules::read(row, &self.reader)?),
+                    Row::Pages(row) => {
+                        sources.known.read_into(&mut memory.rows, row, &self.reader)?;
+                    }
+                }
                 schedules.advance()?;
             }
             // The index gives the order of contacts, and mostly that of ids as well.
@@ -244,7 +250,11 @@ impl Scanner<'_> {
             }
             memory.read_behaviour(id, &mut clicks, &mut events)?;
 
-            let contact = contacts.at(id).map(|row| read_contact(id, row)).transpose()?;
+            let contact = match contacts.at(id) {
+                None => None,
+                Some(Row::Statement(row)) => Some(read_contact(id, row)?),
+                Some(Row::Pages(row)) => Some(read_contact(id, row)?),
+            };
             if contact.is_none() && memory.rows.is_empty() && memory.targets.is_empty() {
                 continue;
             }
@@ -329,6 +339,8 @@ struct Sources<'d> {
     targets: Reading<'d>,
     clicks: Reading<'d>,
     events: Reading<'d>,
+    /// Of `schedules`.
+    known: KnownRows,
 }
 
 fn schema_version(db: &Connection) -> SqlResult<i64> {
@@ -361,7 +373,7 @@ impl Queries {
             schema_version,
             contacts,
             unusable_ids,
-            schedules: query(db, "email_schedules", &SCHEDULE_COLUMNS, "")?,
+            schedules: query(db, "email_schedules", &schedules::COLUMNS, "")?,
             targets: query(db, "contact_campaigns", &TARGET_COLUMNS, "")?,
             clicks: query(db, "tracking_clicks", &["clicked_at"], "")?,
             events: query(
@@ -381,7 +393,7 @@ impl Queries {
         let reading = |query: &'d Option<Query>| {
             let Some(query) = query else { return Ok(Reading::Nothing) };
             match (pages, &query.layout) {
-                (Some(pages), Some(layout)) => Ok(Reading::Pages(pages, layout)),
+                (Some(pages), Some(layout)) => Ok(Reading::Pages(pages, layout, Shapes::default())),
                 _ => query.prepare(db).map(Reading::Statement),
             }
         };
@@ -391,33 +403,13 @@ impl Queries {
             targets: reading(&self.targets)?,
             clicks: reading(&self.clicks)?,
             events: reading(&self.events)?,
+            known: KnownRows::default(),
         })
     }
 }
 
 const CONTACT_COLUMNS: [&str; 7] =
     ["email", "zip_code", "birth_date", "effective_date", "state", "phone_number", "status"];
-
-/// In the order of [`RawRow`].
-const SCHEDULE_COLUMNS: [&str; 17] = [
-    "id",
-    "email_type",
-    "scheduled_send_date",
-    "scheduled_send_time",
-    "status",
-    "skip_reason",
-    "priority",
-    "campaign_instance_id",
-    "email_template",
-    "sms_template",
-    "event_year",
-    "event_month",
-    "event_day",
-    "initial_schedule_id",
-    "shift_days",
-    "metadata",
-    "actual_send_datetime",
-];
 
 const TARGET_COLUMNS: [&str; 4] = ["id", "campaign_instance_id", "trigger_date", "status"];
 
@@ -489,12 +481,12 @@ fn query(
     Ok(Some(Query { sql: text(indexed), fallback: text(String::new()), layout }))
 }
 
-fn read_contact(id: i64, row: Row<'_>) -> SqlResult<RawContact<'_>> {
+fn read_contact<'r>(id: i64, row: impl Cells<'r>) -> SqlResult<RawContact<'r>> {
     let value = |at: usize| {
         Ok::<_, rusqlite::Error>(match row.value(at)? {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(number) => Value::Integer(number),
-            ValueRef::Text(bytes) => std::str::from_utf8(bytes).map_or(Value::Other, Value::Text),
+            ValueRef::Text(bytes) => Value::Text(bytes),
             ValueRef::Real(_) | ValueRef::Blob(_) => Value::Other,
         })
     };
@@ -508,44 +500,6 @@ fn read_contact(id: i64, row: Row<'_>) -> SqlResult<RawContact<'_>> {
         phone_number: value(6)?,
         status: value(7)?,
     })
-}
-
-/// The key of `metadata` under which a follow-up names its initial row.
-const INITIAL_KEY: &str = "initial_comm_log_id";
-
-fn read_row(row: Row<'_>, reader: &RowReader<'_>) -> SqlResult<ExistingRow> {
-    let email_type = row.bytes(2)?;
-    let is_follow_up = email_type.is_some_and(|kind| {
-        kind.get(..FOLLOWUP_PREFIX.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(FOLLOWUP_PREFIX.as_bytes()))
-    });
-    // Whatever its kind, a committed row that names an initial row handles its follow-up.
-    let named = row.text(16)?;
-    let metadata = named.filter(|_| is_follow_up);
-    let metadata_initial = named
-        .filter(|text| text.contains(INITIAL_KEY))
-        .and_then(|text| json::pick(text, [INITIAL_KEY]))
-        .and_then(|[initial]| initial?.as_i64());
-    Ok(reader.read(&RawRow {
-        id: row.integer(1)?.unwrap_or_default(),
-        email_type,
-        scheduled_send_date: row.bytes(3)?,
-        scheduled_send_time: row.bytes(4)?,
-        status: row.bytes(5)?,
-        skip_reason: row.bytes(6)?,
-        priority: row.integer(7)?,
-        campaign_instance_id: row.integer(8)?,
-        email_template: row.bytes(9)?,
-        sms_template: row.bytes(10)?,
-        event_year: row.integer(11)?,
-        event_month: row.integer(12)?,
-        event_day: row.integer(13)?,
-        initial_schedule_id: row.integer(14)?,
-        shift_days: row.integer(15)?,
-        metadata,
-        metadata_initial,
-        actual_send_datetime: row.text(17)?,
-    }))
 }
 
 /// `None` for a row without a usable id.

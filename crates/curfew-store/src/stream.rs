@@ -1,7 +1,7 @@
 //! The rows of one table in the order of contacts: from a statement, or from the pages themselves.
 
 use fallible_streaming_iterator::FallibleStreamingIterator as _;
-use libsql_pages::{IndexCursor, Pages, Record, TableCursor};
+use libsql_pages::{Field, IndexCursor, Pages, Shape, Shapes, TableCursor};
 use rusqlite::{
     Connection, OptionalExtension as _, Rows, Statement,
     types::{Value, ValueRef},
@@ -20,7 +20,7 @@ pub(crate) enum Reading<'d> {
     /// There is no such table.
     Nothing,
     Statement(Statement<'d>),
-    Pages(&'d Pages<'d>, &'d Layout),
+    Pages(&'d Pages<'d>, &'d Layout, Shapes),
 }
 
 /// The rows of one table, in the order of their first column, the contact's id.
@@ -47,9 +47,9 @@ pub(crate) enum Row<'r> {
 #[derive(Clone, Copy)]
 pub(crate) struct PageRow<'r> {
     rowid: i64,
-    bytes: &'r [u8],
-    record: &'r Record,
-    columns: &'r [Place],
+    record: &'r [u8],
+    shape: &'r Shape,
+    layout: &'r Layout,
 }
 
 impl<'s> Stream<'s> {
@@ -57,8 +57,8 @@ impl<'s> Stream<'s> {
         let source = match reading {
             Reading::Nothing => Source::Nothing,
             Reading::Statement(statement) => Source::Statement(statement.query(range)?),
-            Reading::Pages(pages, layout) => {
-                Source::Pages(Box::new(PageRows::new(pages, layout, range)))
+            Reading::Pages(pages, layout, shapes) => {
+                Source::Pages(Box::new(PageRows::new(pages, layout, shapes, range)))
             }
         };
         let mut stream = Self { source, key: None };
@@ -113,38 +113,45 @@ impl<'s> Stream<'s> {
     }
 }
 
-impl<'r> Row<'r> {
-    /// The value in this column; the first is the contact's id.
-    #[inline]
-    pub(crate) fn value(self, at: usize) -> SqlResult<ValueRef<'r>> {
-        match self {
-            Self::Statement(row) => row.get_ref(at),
-            Self::Pages(row) => Ok(row.value(at)),
-        }
-    }
+/// The values of a row, by their column; the first is the contact's id. What reads them is compiled
+/// once for each way to read a table: millions of rows are read so.
+pub(crate) trait Cells<'r>: Copy {
+    /// The value in this column.
+    fn value(self, at: usize) -> SqlResult<ValueRef<'r>>;
 
     /// The text in this column as bytes, UTF-8 or not; `None` for a value of another type.
     #[inline]
-    pub(crate) fn bytes(self, at: usize) -> SqlResult<Option<&'r [u8]>> {
-        match self {
-            Self::Statement(row) => Ok(text_of(row.get_ref(at)?)),
-            Self::Pages(row) => Ok(row.text(at)),
-        }
+    fn bytes(self, at: usize) -> SqlResult<Option<&'r [u8]>> {
+        Ok(text_of(self.value(at)?))
     }
 
     /// The text in this column; `None` for a value of another type, and for a text that is not
     /// UTF-8.
     #[inline]
-    pub(crate) fn text(self, at: usize) -> SqlResult<Option<&'r str>> {
+    fn text(self, at: usize) -> SqlResult<Option<&'r str>> {
         Ok(self.bytes(at)?.and_then(|bytes| std::str::from_utf8(bytes).ok()))
     }
 
     /// The whole number in this column; `None` for a value of another type.
     #[inline]
-    pub(crate) fn integer(self, at: usize) -> SqlResult<Option<i64>> {
+    fn integer(self, at: usize) -> SqlResult<Option<i64>> {
+        Ok(integer_of(self.value(at)?))
+    }
+}
+
+impl<'r> Cells<'r> for &'r rusqlite::Row<'r> {
+    fn value(self, at: usize) -> SqlResult<ValueRef<'r>> {
+        self.get_ref(at)
+    }
+}
+
+/// For what is not read so often.
+impl<'r> Cells<'r> for Row<'r> {
+    #[inline]
+    fn value(self, at: usize) -> SqlResult<ValueRef<'r>> {
         match self {
-            Self::Statement(row) => Ok(integer_of(row.get_ref(at)?)),
-            Self::Pages(row) => Ok(row.integer(at)),
+            Self::Statement(row) => row.value(at),
+            Self::Pages(row) => row.value(at),
         }
     }
 }
@@ -172,9 +179,14 @@ pub(crate) struct Layout {
     index: Option<u32>,
     /// The first is the contact's id.
     columns: Vec<Place>,
+    /// Their places in a record; [`NO_PLACE`] for those that are not stored there.
+    places: Vec<usize>,
     /// How rows are summed up; `None` where that needs a statement.
     all: Option<Columns>,
 }
+
+/// No record has so many values.
+const NO_PLACE: usize = usize::MAX;
 
 #[derive(Debug)]
 pub(crate) enum Place {
@@ -228,12 +240,14 @@ impl Layout {
             return Ok(None);
         }
         let Some(root) = root(db, "table", &table.name)? else { return Ok(None) };
-        let mut places = Vec::with_capacity(columns.len() + 1);
-        for name in [key].iter().chain(columns) {
-            let Some(place) = place(db, table, name) else { return Ok(None) };
-            places.push(place);
-        }
-        Ok(Some(Self { table: root, index, columns: places, all: Columns::of(db, table) }))
+        let columns = std::iter::once(&key).chain(columns).map(|name| place(db, table, name));
+        let Some(columns) = columns.collect::<Option<Vec<Place>>>() else { return Ok(None) };
+        let places = columns.iter().map(|column| match column {
+            Place::Stored(place, _) => *place,
+            Place::Rowid | Place::Nowhere => NO_PLACE,
+        });
+        let places = places.collect();
+        Ok(Some(Self { table: root, index, columns, places, all: Columns::of(db, table) }))
     }
 }
 
@@ -277,7 +291,9 @@ pub(crate) fn place(db: &Connection, table: &Table, name: &str) -> Option<Place>
 pub(crate) struct PageRows<'p> {
     table: TableCursor<'p>,
     index: Option<IndexCursor<'p>>,
-    record: Record,
+    shapes: &'p mut Shapes,
+    /// The shape of the current row.
+    shape: usize,
     layout: &'p Layout,
     first: i64,
     last: i64,
@@ -286,11 +302,17 @@ pub(crate) struct PageRows<'p> {
 }
 
 impl<'p> PageRows<'p> {
-    fn new(pages: &'p Pages<'p>, layout: &'p Layout, [first, last]: [i64; 2]) -> Self {
+    fn new(
+        pages: &'p Pages<'p>,
+        layout: &'p Layout,
+        shapes: &'p mut Shapes,
+        [first, last]: [i64; 2],
+    ) -> Self {
         Self {
             table: TableCursor::new(pages, layout.table),
             index: layout.index.map(|root| IndexCursor::new(pages, root)),
-            record: Record::default(),
+            shapes,
+            shape: 0,
             layout,
             first,
             last,
@@ -302,12 +324,13 @@ impl<'p> PageRows<'p> {
     /// Goes to the next row and gives its contact's id.
     fn advance(&mut self) -> SqlResult<Option<i64>> {
         let is_first = !std::mem::replace(&mut self.is_open, true);
-        let Self { table, index, record, layout, first, last, sum, .. } = self;
+        let Self { table, index, shapes, shape, layout, first, last, sum, .. } = self;
         let mut load = |table: &TableCursor<'_>| {
             let bytes = table.bytes();
-            record.parse(bytes)?;
+            let found = shapes.of(bytes)?;
+            *shape = found.place();
             if let Some(all) = &layout.all {
-                all.add(sum, table.rowid(), record, bytes);
+                all.add(sum, table.rowid(), found.record(), bytes);
             }
             SqlResult::Ok(())
         };
@@ -333,7 +356,7 @@ impl<'p> PageRows<'p> {
                 return Err(libsql_pages::Damaged("an index points to no row").into());
             }
             load(table)?;
-            if let ValueRef::Integer(key) = index.key() {
+            if let Some(key) = index.number() {
                 return Ok(Some(key));
             }
             // It belongs to nobody.
@@ -342,50 +365,78 @@ impl<'p> PageRows<'p> {
         Ok(None)
     }
 
+    #[inline]
     fn current(&self) -> PageRow<'_> {
         PageRow {
             rowid: self.table.rowid(),
-            bytes: self.table.bytes(),
-            record: &self.record,
-            columns: &self.layout.columns,
+            record: self.table.bytes(),
+            shape: self.shapes.in_place(self.shape),
+            layout: self.layout,
         }
     }
 }
 
-impl<'r> PageRow<'r> {
+impl<'r> Cells<'r> for PageRow<'r> {
     #[inline]
-    fn value(self, at: usize) -> ValueRef<'r> {
-        match &self.columns[at] {
-            Place::Stored(place, default) => {
-                self.record.value(self.bytes, *place).unwrap_or_else(|| default.into())
-            }
+    fn value(self, at: usize) -> SqlResult<ValueRef<'r>> {
+        let value = self.field(at).and_then(|field| field.value(self.record));
+        Ok(value.unwrap_or_else(|| self.not_stored(at)))
+    }
+
+    #[inline]
+    fn bytes(self, at: usize) -> SqlResult<Option<&'r [u8]>> {
+        Ok(self.text(at))
+    }
+
+    #[inline]
+    fn integer(self, at: usize) -> SqlResult<Option<i64>> {
+        Ok(self.number(at))
+    }
+}
+
+impl<'r> PageRow<'r> {
+    /// What records like this one have in common.
+    #[inline]
+    pub(crate) fn shape(self) -> &'r Shape {
+        self.shape
+    }
+
+    /// The record as it is on its page.
+    #[inline]
+    pub(crate) fn record(self) -> &'r [u8] {
+        self.record
+    }
+
+    /// The value in the record, if the record has the column.
+    #[inline]
+    pub(crate) fn field(self, at: usize) -> Option<Field> {
+        self.shape.record().field(self.layout.places[at])
+    }
+
+    /// The text in this column, see [`Cells::bytes`].
+    #[inline]
+    pub(crate) fn text(self, at: usize) -> Option<&'r [u8]> {
+        match self.field(at) {
+            Some(field) => field.text(self.record),
+            None => text_of(self.not_stored(at)),
+        }
+    }
+
+    /// The whole number in this column, see [`Cells::integer`].
+    #[inline]
+    pub(crate) fn number(self, at: usize) -> Option<i64> {
+        match self.field(at) {
+            Some(field) => field.integer(self.record),
+            None => integer_of(self.not_stored(at)),
+        }
+    }
+
+    #[cold]
+    fn not_stored(self, at: usize) -> ValueRef<'r> {
+        match &self.layout.columns[at] {
+            Place::Stored(_, default) => default.into(),
             Place::Rowid => ValueRef::Integer(self.rowid),
             Place::Nowhere => ValueRef::Null,
-        }
-    }
-
-    /// The place in the record, if the record has the column.
-    #[inline]
-    fn stored(self, at: usize) -> Option<usize> {
-        match &self.columns[at] {
-            Place::Stored(place, _) if *place < self.record.len() => Some(*place),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn text(self, at: usize) -> Option<&'r [u8]> {
-        match self.stored(at) {
-            Some(place) => self.record.text(self.bytes, place),
-            None => text_of(self.value(at)),
-        }
-    }
-
-    #[inline]
-    fn integer(self, at: usize) -> Option<i64> {
-        match self.stored(at) {
-            Some(place) => self.record.integer(self.bytes, place),
-            None => integer_of(self.value(at)),
         }
     }
 }

@@ -14,11 +14,13 @@
 mod file;
 mod pages;
 mod record;
+mod shape;
 mod tree;
 
 pub use file::MainFile;
 pub use pages::{Encoding, Layout, LogMark, Pages, Stretch};
-pub use record::{Record, encode, varint};
+pub use record::{Field, Record, encode, varint};
+pub use shape::{Shape, Shapes};
 pub use tree::{IndexCursor, Payload, TableCursor, TreeOf};
 
 /// A page is not what it should be: the file is damaged.

@@ -1,6 +1,6 @@
 //! Pages as the open read transaction sees them: the file itself, overlaid with its log.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use rusqlite::Connection;
 
@@ -182,68 +182,101 @@ impl<'c> Pages<'c> {
         page: &mut Vec<u8>,
         stretch: &mut Stretch,
     ) -> Result<(), Damaged> {
-        if let Some(frame) = self.frames.get(&number)
-            && self.read_frame(*frame, page)
-        {
-            return Ok(());
-        }
-        let size = self.layout.page_size;
-        page.resize(size, 0);
-        if let Some(found) = stretch.page(number, size) {
-            page.copy_from_slice(found);
-            return Ok(());
-        }
+        let at = self.find(number, stretch)?;
+        page.clear();
+        page.extend_from_slice(&stretch.bytes[at..at + self.layout.page_size]);
+        Ok(())
+    }
+
+    /// Reads page `number`, counted from 1, into `stretch`, and tells where it begins there. It stays
+    /// until another one is read.
+    ///
+    /// # Errors
+    /// [`Damaged`] if there is no such page.
+    pub(crate) fn find(&self, number: u32, stretch: &mut Stretch) -> Result<usize, Damaged> {
         let missing = Damaged("a page is missing");
-        let offset = |number: u32| u64::from(number - 1) * size as u64;
         if number == 0 {
             return Err(missing);
         }
+        if stretch.single == number {
+            return Ok(0);
+        }
+        let size = self.layout.page_size;
+        if stretch.bytes.is_empty() {
+            stretch.bytes.resize(size, 0);
+        }
+        if let Some(frame) = self.frames.get(&number) {
+            stretch.single = 0;
+            if self.read_frame(*frame, stretch) {
+                stretch.single = number;
+                return Ok(0);
+            }
+        }
         let follows = number > stretch.last && number - stretch.last <= STRIDE_MAX;
         stretch.last = number;
-        if follows && size < STRETCH_BYTES {
-            stretch.bytes.resize(STRETCH_BYTES - STRETCH_BYTES % size, 0);
-            // At the end of the file it is filled up with zeros, and what is missing is not used.
-            if self.file.read(&mut stretch.bytes, offset(number)) {
-                stretch.first = number;
-                page.copy_from_slice(&stretch.bytes[..size]);
-                return Ok(());
-            }
-            stretch.bytes.clear();
+        if let Some(at) = stretch.in_run(number, size) {
+            return Ok(at);
         }
-        if self.file.read(page, offset(number)) { Ok(()) } else { Err(missing) }
+        let offset = u64::from(number - 1) * size as u64;
+        if follows && size < STRETCH_BYTES {
+            stretch.bytes.resize(size + STRETCH_BYTES - STRETCH_BYTES % size, 0);
+            stretch.run = number..number;
+            // False at the end of the file: then page by page.
+            if self.file.read(&mut stretch.bytes[size..], offset) {
+                let pages = u32::try_from(STRETCH_BYTES / size).expect("pages are not so small");
+                stretch.run = number..number.saturating_add(pages);
+                return Ok(size);
+            }
+        }
+        stretch.single = 0;
+        if !self.file.read(&mut stretch.bytes[..size], offset) {
+            return Err(missing);
+        }
+        stretch.single = number;
+        Ok(0)
     }
 
     /// Reads a page from the log; false if the log was begun anew meanwhile. Then all that this
     /// transaction sees was in the file before it began: else its lock had kept the log.
-    fn read_frame(&self, frame: u32, page: &mut Vec<u8>) -> bool {
-        page.resize(FRAME_HEADER + self.layout.page_size, 0);
-        if !self.file.log_frame(frame, page) || salt_of(page) != self.salt {
+    fn read_frame(&self, frame: u32, stretch: &mut Stretch) -> bool {
+        let size = self.layout.page_size;
+        let buffer = &mut stretch.frame;
+        buffer.resize(FRAME_HEADER + size, 0);
+        if !self.file.log_frame(frame, buffer) || salt_of(buffer) != self.salt {
             return false;
         }
+        stretch.bytes[..size].copy_from_slice(&buffer[FRAME_HEADER..]);
         // A new log overwrites its first frame before others, so this one was whole.
-        let mut first = vec![0; page.len()];
-        if !self.file.log_frame(1, &mut first) || salt_of(&first) != self.salt {
-            return false;
-        }
-        page.drain(..FRAME_HEADER);
-        true
+        self.file.log_frame(1, buffer) && salt_of(buffer) == self.salt
     }
 }
 
-/// Pages that follow each other in the file, read at once.
+/// What was read last for one purpose: a page, and pages that follow each other in the file.
 #[derive(Debug, Default)]
 pub struct Stretch {
+    /// A single page, then those that were read at once.
     bytes: Vec<u8>,
-    first: u32,
+    /// The number of the single page; 0: there is none.
+    single: u32,
+    /// The numbers of those that were read at once.
+    run: Range<u32>,
     /// The page that was read last from the file.
     last: u32,
+    /// A page of the log, with what stands before it.
+    frame: Vec<u8>,
 }
 
 impl Stretch {
-    fn page(&mut self, number: u32, size: usize) -> Option<&[u8]> {
-        let at = usize::try_from(number.checked_sub(self.first)?).ok()?.checked_mul(size)?;
-        let found = self.bytes.get(at..at.checked_add(size)?)?;
-        self.last = number;
-        Some(found)
+    /// All bytes that are kept, among them those of the pages that were found.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn in_run(&self, number: u32, size: usize) -> Option<usize> {
+        if !self.run.contains(&number) {
+            return None;
+        }
+        Some(size * (1 + usize::try_from(number - self.run.start).ok()?))
     }
 }

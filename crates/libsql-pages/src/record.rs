@@ -1,5 +1,7 @@
 //! Records: the values of a row as they are stored.
 
+use std::ops::Range;
+
 use rusqlite::types::ValueRef;
 
 use crate::Damaged;
@@ -7,8 +9,72 @@ use crate::Damaged;
 /// Where the values of a record are; kept from one record to the next for its memory.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    /// Serial types and the places of their contents.
-    fields: Vec<(u32, u32)>,
+    fields: Vec<Field>,
+    length: usize,
+}
+
+/// One value of a record: its serial type, and where its content begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Field {
+    serial: u32,
+    at: u32,
+}
+
+impl Field {
+    /// The whole number; `None` if the value is of another type. `bytes` is what was parsed.
+    #[inline]
+    pub fn integer(self, bytes: &[u8]) -> Option<i64> {
+        let width = usize::from(*INTEGER_LENGTHS.get(self.serial as usize)?);
+        let end = self.at as usize + width;
+        // Its bytes are the last ones of these eight.
+        match end.checked_sub(8).and_then(|start| bytes.get(start..end)?.first_chunk()) {
+            Some(eight) if width > 0 => {
+                let others = 64 - 8 * width;
+                Some(i64::from_be_bytes(*eight) << others >> others)
+            }
+            _ => integer_of(self.serial, bytes.get(self.at as usize..)?),
+        }
+    }
+
+    /// The text, UTF-8 or not; `None` if the value is of another type. `bytes` is what was parsed.
+    #[inline]
+    pub fn text(self, bytes: &[u8]) -> Option<&[u8]> {
+        if self.serial < 13 || self.serial.is_multiple_of(2) {
+            return None;
+        }
+        let at = self.at as usize;
+        bytes.get(at..at + (self.serial as usize - 13) / 2)
+    }
+
+    /// Where the content is.
+    pub fn range(self) -> Range<usize> {
+        let at = self.at as usize;
+        at..at + serial_length(self.serial).unwrap_or(0)
+    }
+
+    /// The value; `None` if `bytes` is not what was parsed.
+    #[inline]
+    pub fn value(self, bytes: &[u8]) -> Option<ValueRef<'_>> {
+        let serial = self.serial;
+        let content = bytes.get(self.at as usize..)?;
+        Some(match serial {
+            0 => ValueRef::Null,
+            1..=6 | 8 | 9 => ValueRef::Integer(integer_of(serial, content)?),
+            7 => {
+                let real = f64::from_bits(integer::<8>(content)?.cast_unsigned());
+                // SQLite has no NaN.
+                if real.is_nan() { ValueRef::Null } else { ValueRef::Real(real) }
+            }
+            _ => {
+                let content = content.get(..(serial as usize - 12) / 2)?;
+                if serial.is_multiple_of(2) {
+                    ValueRef::Blob(content)
+                } else {
+                    ValueRef::Text(content)
+                }
+            }
+        })
+    }
 }
 
 impl Record {
@@ -18,7 +84,6 @@ impl Record {
     /// [`Damaged`] if it is none.
     #[inline]
     pub fn parse(&mut self, bytes: &[u8]) -> Result<(), Damaged> {
-        self.fields.clear();
         // Nearly all types take one byte, and so does the length of the header, which begins it.
         if let Some(&[first]) = bytes.first_chunk()
             && let Some(serials) = bytes.get(1..first.into())
@@ -26,12 +91,13 @@ impl Record {
             && bytes.len() < LONG as usize
         {
             let mut content = u32::from(first);
-            self.fields.extend(serials.iter().map(|serial| {
-                let place = content;
+            self.fields.resize(serials.len(), Field::default());
+            for (field, serial) in self.fields.iter_mut().zip(serials) {
+                *field = Field { serial: u32::from(*serial), at: content };
                 content += SHORT_LENGTHS[usize::from(*serial)];
-                (u32::from(*serial), place)
-            }));
-            if content as usize <= bytes.len() {
+            }
+            self.length = content as usize;
+            if self.length <= bytes.len() {
                 return Ok(());
             }
         }
@@ -54,9 +120,16 @@ impl Record {
             // A record has at most 2^31 bytes.
             let place = u32::try_from(content).map_err(|_| broken)?;
             content += serial_length(serial).ok_or(Damaged("a record has an unknown type"))?;
-            self.fields.push((serial, place));
+            self.fields.push(Field { serial, at: place });
         }
+        self.length = content;
         if content > bytes.len() { Err(broken) } else { Ok(()) }
+    }
+
+    /// The bytes of its header and of all values together.
+    #[inline]
+    pub fn length(&self) -> usize {
+        self.length
     }
 
     /// How many values the record has: fewer than its table has columns, if it was written before
@@ -70,53 +143,30 @@ impl Record {
         self.fields.is_empty()
     }
 
-    /// The whole number in this place; `None` if the value is of another type. The record has the
-    /// place, and `bytes` is what was parsed.
+    /// The value in this place, to be taken out of what was parsed; `None` if the record ends before.
     #[inline]
-    pub fn integer(&self, bytes: &[u8], place: usize) -> Option<i64> {
-        let (serial, at) = *self.fields.get(place)?;
-        match serial {
-            8 => Some(0),
-            9 => Some(1),
-            1 => integer::<1>(bytes.get(at as usize..)?),
-            2 => integer::<2>(bytes.get(at as usize..)?),
-            3..=6 => integer_of(serial, bytes.get(at as usize..)?),
-            _ => None,
-        }
+    pub fn field(&self, place: usize) -> Option<Field> {
+        self.fields.get(place).copied()
     }
 
-    /// The text in this place, UTF-8 or not; `None` if the value is of another type. The record has
-    /// the place, and `bytes` is what was parsed.
+    /// The whole number in this place; `None` if the value is of another type, or there is none.
+    /// `bytes` is what was parsed.
+    #[inline]
+    pub fn integer(&self, bytes: &[u8], place: usize) -> Option<i64> {
+        self.field(place)?.integer(bytes)
+    }
+
+    /// The text in this place, UTF-8 or not; `None` if the value is of another type, or there is none.
+    /// `bytes` is what was parsed.
     #[inline]
     pub fn text<'r>(&self, bytes: &'r [u8], place: usize) -> Option<&'r [u8]> {
-        let (serial, at) = *self.fields.get(place)?;
-        if serial < 13 || serial % 2 == 0 {
-            return None;
-        }
-        let at = at as usize;
-        bytes.get(at..at + (serial as usize - 13) / 2)
+        self.field(place)?.text(bytes)
     }
 
     /// The value in this place; `None` if the record ends before. `bytes` is what was parsed.
     #[inline]
     pub fn value<'r>(&self, bytes: &'r [u8], place: usize) -> Option<ValueRef<'r>> {
-        let (serial, at) = *self.fields.get(place)?;
-        let content = bytes.get(at as usize..)?;
-        Some(match serial {
-            0 => ValueRef::Null,
-            8 => ValueRef::Integer(0),
-            9 => ValueRef::Integer(1),
-            1..=6 => ValueRef::Integer(integer_of(serial, content)?),
-            7 => {
-                let real = f64::from_bits(integer::<8>(content)?.cast_unsigned());
-                // SQLite has no NaN.
-                if real.is_nan() { ValueRef::Null } else { ValueRef::Real(real) }
-            }
-            _ => {
-                let content = content.get(..(serial as usize - 12) / 2)?;
-                if serial % 2 == 0 { ValueRef::Blob(content) } else { ValueRef::Text(content) }
-            }
-        })
+        self.field(place)?.value(bytes)
     }
 }
 
@@ -189,7 +239,8 @@ fn integer<const BYTES: usize>(content: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(wide))
 }
 
-/// The number of one of the serial types 1 to 6.
+/// The number of one of the serial types of whole numbers, at the beginning of `content`.
+#[inline]
 fn integer_of(serial: u32, content: &[u8]) -> Option<i64> {
     match serial {
         1 => integer::<1>(content),
@@ -198,13 +249,27 @@ fn integer_of(serial: u32, content: &[u8]) -> Option<i64> {
         4 => integer::<4>(content),
         5 => integer::<6>(content),
         6 => integer::<8>(content),
+        8 => Some(0),
+        9 => Some(1),
         _ => None,
     }
+}
+
+/// The values of a record that has two, both whole numbers; `None` for others.
+#[inline]
+pub(crate) fn two_numbers(record: &[u8]) -> Option<(i64, i64)> {
+    let &[3, first, second, ref content @ ..] = record else { return None };
+    let length = serial_length(first.into()).filter(|_| first < 12)?;
+    let number = integer_of(first.into(), content)?;
+    Some((number, integer_of(second.into(), content.get(length..)?)?))
 }
 
 /// Longer than any record that is found by [`SHORT_LENGTHS`]; and as often as a header of 127 bytes
 /// can have it, it fits into 32 bits.
 const LONG: u32 = 1 << 24;
+
+/// How many bytes whole numbers take; 0 also where the type is another.
+const INTEGER_LENGTHS: [u8; 10] = [0, 1, 2, 3, 4, 6, 8, 0, 0, 0];
 
 /// How many bytes values take whose serial type is one byte; [`LONG`] if there is no such type, or it
 /// has more bytes.
@@ -237,11 +302,16 @@ const fn serial_length(serial: u32) -> Option<usize> {
 /// SQLite's variable-length integer at `at`, and its length; `None` if it is cut off.
 #[inline]
 pub fn varint(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    let bytes = bytes.get(at..)?;
-    let first = *bytes.first()?;
-    if first < 0x80 {
-        return Some((u64::from(first), 1));
+    let seven = |byte: &u8| u64::from(byte & 0x7f);
+    match bytes.get(at..)? {
+        [a, ..] if *a < 0x80 => Some((seven(a), 1)),
+        [a, b, ..] if *b < 0x80 => Some((seven(a) << 7 | seven(b), 2)),
+        [a, b, c, ..] if *c < 0x80 => Some((seven(a) << 14 | seven(b) << 7 | seven(c), 3)),
+        longer => long_varint(longer),
     }
+}
+
+fn long_varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut number = 0;
     for (index, byte) in bytes.iter().take(9).enumerate() {
         if index == 8 {

@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use crate::{
     Damaged, Pages,
     pages::Stretch,
-    record::{Record, varint},
+    record::{Record, two_numbers, varint},
 };
 
 const LEAF_TABLE: u8 = 13;
@@ -19,71 +19,74 @@ const DEPTH_MAX: usize = 20;
 
 const CUT_OFF: Damaged = Damaged("a cell is cut off");
 
-/// A page on the way from the root to where the cursor stands.
+/// An interior page on the way from the root to where the cursor stands.
 #[derive(Debug, Default)]
-struct Level {
+struct Interior {
     /// 0: nothing was read yet.
     number: u32,
     page: Vec<u8>,
-    is_leaf: bool,
     cells: usize,
-    /// In a leaf the current cell. Else the child that was entered, or the cell after it.
+    /// The child that was entered, or the cell after it.
     at: usize,
 }
 
-impl Level {
-    fn read(
-        &mut self,
-        tree: &TreeOf<'_>,
-        number: u32,
-        stretch: &mut Stretch,
-    ) -> Result<(), Damaged> {
-        if self.number == number {
-            return Ok(());
-        }
-        self.number = 0;
-        tree.pages.read(number, &mut self.page, stretch)?;
-        let (leaf, interior) =
-            if tree.is_index { (LEAF_INDEX, INTERIOR_INDEX) } else { (LEAF_TABLE, INTERIOR_TABLE) };
-        self.is_leaf = self.page[0] == leaf;
-        if !self.is_leaf && self.page[0] != interior {
-            return Err(Damaged("a page is not part of its tree"));
-        }
-        self.cells = usize::from(u16::from_be_bytes([self.page[3], self.page[4]]));
-        self.number = number;
-        Ok(())
-    }
-
-    /// Where a cell begins.
-    fn cell(&self, cell: usize) -> Result<usize, Damaged> {
-        let at = if self.is_leaf { 8 } else { 12 } + 2 * cell;
-        let bytes = self.page.get(at..at + 2).ok_or(CUT_OFF)?;
-        Ok(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
-    }
+impl Interior {
+    const HEADER: usize = 12;
 
     /// The child before a cell, or after the last.
     fn child(&self, cell: usize) -> Result<u32, Damaged> {
-        let at = if cell == self.cells { 8 } else { self.cell(cell)? };
-        let bytes = self.page.get(at..at + 4).ok_or(CUT_OFF)?;
-        Ok(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        let last = 8;
+        let at = if cell == self.cells { last } else { cell_at(&self.page, Self::HEADER, cell)? };
+        four_bytes(&self.page, at)
     }
 
-    /// The first cell for which `reaches` holds, which then holds for all after it.
-    fn first_cell(
-        &self,
-        mut reaches: impl FnMut(usize) -> Result<bool, Damaged>,
-    ) -> Result<usize, Damaged> {
-        let (mut low, mut high) = (0, self.cells);
-        while low < high {
-            let middle = low.midpoint(high);
-            if reaches(self.cell(middle)?)? {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        Ok(low)
+    /// Where the content of a cell begins, behind its child.
+    fn content(&self, cell: usize) -> Result<usize, Damaged> {
+        Ok(cell_at(&self.page, Self::HEADER, cell)? + 4)
     }
+}
+
+/// The leaf page that the cursor stands on, or came from: its bytes are in the cursor's stretch.
+#[derive(Debug, Default)]
+struct Leaf {
+    /// Where it begins there.
+    start: usize,
+    cells: usize,
+    at: usize,
+}
+
+impl Leaf {
+    const HEADER: usize = 8;
+}
+
+/// Where a cell begins on a page with a header of this length.
+#[inline]
+fn cell_at(page: &[u8], header: usize, cell: usize) -> Result<usize, Damaged> {
+    let at = header + 2 * cell;
+    let bytes = page.get(at..at + 2).ok_or(CUT_OFF)?;
+    Ok(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
+}
+
+fn four_bytes(page: &[u8], at: usize) -> Result<u32, Damaged> {
+    let bytes = page.get(at..at + 4).ok_or(CUT_OFF)?;
+    Ok(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+}
+
+/// The first of so many cells for which `reaches` holds, which then holds for all after it.
+fn first_cell(
+    cells: usize,
+    mut reaches: impl FnMut(usize) -> Result<bool, Damaged>,
+) -> Result<usize, Damaged> {
+    let (mut low, mut high) = (0, cells);
+    while low < high {
+        let middle = low.midpoint(high);
+        if reaches(middle)? {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(low)
 }
 
 /// One of the two sorts of trees, whose cells are read differently.
@@ -91,6 +94,8 @@ impl Level {
 pub struct TreeOf<'p> {
     pages: &'p Pages<'p>,
     is_index: bool,
+    /// Longer records continue on other pages.
+    local_max: usize,
 }
 
 /// Where a cell's record is.
@@ -109,7 +114,9 @@ pub struct Payload {
 impl<'p> TreeOf<'p> {
     /// The tree of a table with rowids, or that of an index or a table `WITHOUT ROWID`.
     pub fn new(pages: &'p Pages<'p>, is_index: bool) -> Self {
-        Self { pages, is_index }
+        let usable = pages.usable();
+        let local_max = if is_index { (usable - 12) * 64 / 255 - 23 } else { usable - 35 };
+        Self { pages, is_index, local_max }
     }
 
     /// The record whose length stands at `at`; and what else stands before it, a rowid.
@@ -129,28 +136,25 @@ impl<'p> TreeOf<'p> {
         let length = usize::try_from(length).ok().filter(|n| i32::try_from(*n).is_ok());
         let length = length.ok_or(CUT_OFF)?;
         let end = start + self.local_length(length);
-        let mut overflow = 0;
-        if end - start < length {
-            let bytes = page.get(end..end + 4).ok_or(CUT_OFF)?;
-            overflow = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
         if end > page.len() {
             return Err(CUT_OFF);
         }
+        let overflow = if end - start < length { four_bytes(page, end)? } else { 0 };
         Ok((Payload { length, start, end, overflow }, rowid))
     }
 
     /// How much of a record of `length` bytes is on its page.
     #[inline]
     pub fn local_length(&self, length: usize) -> usize {
+        if length <= self.local_max { length } else { self.local_part(length) }
+    }
+
+    /// The same for a record that continues on other pages.
+    fn local_part(&self, length: usize) -> usize {
         let usable = self.pages.usable();
-        let most = if self.is_index { (usable - 12) * 64 / 255 - 23 } else { usable - 35 };
-        if length <= most {
-            return length;
-        }
         let least = (usable - 12) * 32 / 255 - 23;
         let fitting = least + (length - least) % (usable - 4);
-        if fitting <= most { fitting } else { least }
+        if fitting <= self.local_max { fitting } else { least }
     }
 
     /// Reads the rest of a record, which continues on other pages.
@@ -174,14 +178,25 @@ impl<'p> TreeOf<'p> {
     }
 }
 
+/// Where a cursor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    Leaf,
+    /// On a cell between two children; in an index only.
+    Interior,
+}
+
 /// A cursor of either sort.
 #[derive(Debug)]
 struct Cursor<'p> {
     tree: TreeOf<'p>,
     root: u32,
-    levels: Vec<Level>,
-    /// How many of the levels are in use; 0: the cursor stands nowhere.
+    interiors: Vec<Interior>,
+    /// How many of them are in use.
     depth: usize,
+    leaf: Leaf,
+    place: Place,
     payload: Payload,
     rowid: i64,
     /// A record that continues on other pages.
@@ -194,10 +209,12 @@ struct Cursor<'p> {
 impl<'p> Cursor<'p> {
     fn new(pages: &'p Pages<'p>, root: u32, is_index: bool) -> Self {
         Self {
-            tree: TreeOf { pages, is_index },
+            tree: TreeOf::new(pages, is_index),
             root,
-            levels: Vec::new(),
+            interiors: Vec::new(),
             depth: 0,
+            leaf: Leaf::default(),
+            place: Place::Nowhere,
             payload: Payload::default(),
             rowid: 0,
             whole: Vec::new(),
@@ -206,109 +223,168 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    /// Goes down one level, to page `number`.
-    fn enter(&mut self, number: u32) -> Result<&mut Level, Damaged> {
+    #[inline]
+    fn leaf_page(&self) -> &[u8] {
+        &self.stretch.bytes()[self.leaf.start..][..self.tree.pages.layout().page_size]
+    }
+
+    /// Goes down to page `number`; true if that is a leaf.
+    fn enter(&mut self, number: u32) -> Result<bool, Damaged> {
+        if self.interiors.get(self.depth).is_some_and(|interior| interior.number == number) {
+            self.depth += 1;
+            return Ok(false);
+        }
+        self.leaf.start = self.tree.pages.find(number, &mut self.stretch)?;
+        let (leaf, interior) = if self.tree.is_index {
+            (LEAF_INDEX, INTERIOR_INDEX)
+        } else {
+            (LEAF_TABLE, INTERIOR_TABLE)
+        };
+        let page = self.leaf_page();
+        let (sort, cells) = (page[0], usize::from(u16::from_be_bytes([page[3], page[4]])));
+        if sort == leaf {
+            self.leaf.cells = cells;
+            return Ok(true);
+        }
+        if sort != interior {
+            return Err(Damaged("a page is not part of its tree"));
+        }
         if self.depth == DEPTH_MAX {
             return Err(Damaged("a tree is too deep"));
         }
-        if self.levels.len() == self.depth {
-            self.levels.push(Level::default());
+        if self.interiors.len() == self.depth {
+            self.interiors.push(Interior::default());
         }
+        let mut interior = std::mem::take(&mut self.interiors[self.depth]);
+        interior.page.clear();
+        interior.page.extend_from_slice(self.leaf_page());
+        (interior.number, interior.cells) = (number, cells);
+        self.interiors[self.depth] = interior;
         self.depth += 1;
-        let level = &mut self.levels[self.depth - 1];
-        level.read(&self.tree, number, &mut self.stretch)?;
-        Ok(level)
+        Ok(false)
     }
 
-    /// Stands on the first cell at or after the place that `reaches` tells, see
-    /// [`Level::first_cell`]; it is given the page and where a key begins. False if there is none.
+    /// The page that was entered last above the leaf.
+    fn interior(&mut self) -> &mut Interior {
+        &mut self.interiors[self.depth - 1]
+    }
+
+    /// Stands on the first cell at or after the place that `reaches` tells, see [`first_cell`]; it is
+    /// given the page, where a key begins, and whether that is in a leaf. False if there is none.
     fn seek(
         &mut self,
-        mut reaches: impl FnMut(&TreeOf<'_>, &Level, usize) -> Result<bool, Damaged>,
+        mut reaches: impl FnMut(&TreeOf<'_>, &[u8], usize, bool) -> Result<bool, Damaged>,
     ) -> Result<bool, Damaged> {
-        self.depth = 0;
+        (self.depth, self.place) = (0, Place::Nowhere);
         let mut number = self.root;
-        loop {
-            self.enter(number)?;
-            let place = self.depth - 1;
-            let level = &self.levels[place];
-            let at = level.first_cell(|start| {
-                reaches(&self.tree, level, if level.is_leaf { start } else { start + 4 })
+        while !self.enter(number)? {
+            let tree = self.tree;
+            let interior = self.interior();
+            interior.at = first_cell(interior.cells, |cell| {
+                reaches(&tree, &interior.page, interior.content(cell)?, false)
             })?;
-            let level = &mut self.levels[place];
-            level.at = at;
-            if level.is_leaf {
-                return if at < level.cells { self.load() } else { self.leave() };
-            }
-            number = level.child(at)?;
+            number = interior.child(interior.at)?;
         }
+        let page = self.leaf_page();
+        let at = first_cell(self.leaf.cells, |cell| {
+            reaches(&self.tree, page, cell_at(page, Leaf::HEADER, cell)?, true)
+        })?;
+        self.stand_in_leaf(at)
     }
 
     /// Goes to the next cell; false at the end.
+    #[inline]
     fn advance(&mut self) -> Result<bool, Damaged> {
-        let Some(place) = self.depth.checked_sub(1) else { return Ok(false) };
-        let level = &mut self.levels[place];
-        level.at += 1;
-        if !level.is_leaf {
-            // It stood between two children.
-            let child = level.child(level.at)?;
-            return self.first_below(child);
-        }
-        if level.at < level.cells { self.load() } else { self.leave() }
-    }
-
-    /// Goes from the end of a page to what comes after it.
-    fn leave(&mut self) -> Result<bool, Damaged> {
-        loop {
-            self.depth -= 1;
-            let Some(place) = self.depth.checked_sub(1) else { return Ok(false) };
-            let level = &mut self.levels[place];
-            if level.at >= level.cells {
-                continue;
-            }
-            // An index keeps an entry between every two children.
-            if self.tree.is_index {
-                return self.load();
-            }
-            level.at += 1;
-            let child = level.child(level.at)?;
-            return self.first_below(child);
+        match self.place {
+            Place::Nowhere => Ok(false),
+            Place::Leaf => self.stand_in_leaf(self.leaf.at + 1),
+            Place::Interior => self.enter_next_child(),
         }
     }
 
-    /// Goes to the first cell below a page.
-    fn first_below(&mut self, mut number: u32) -> Result<bool, Damaged> {
-        loop {
-            let level = self.enter(number)?;
-            level.at = 0;
-            if level.is_leaf {
-                return if level.cells > 0 { self.load() } else { self.leave() };
-            }
-            number = level.child(0)?;
+    /// Goes to this cell of the leaf, or to what comes after the leaf.
+    #[inline]
+    fn stand_in_leaf(&mut self, at: usize) -> Result<bool, Damaged> {
+        if at >= self.leaf.cells {
+            return self.leave();
         }
-    }
-
-    /// Finds the record of the current cell.
-    fn load(&mut self) -> Result<bool, Damaged> {
-        let level = &self.levels[self.depth - 1];
-        let start = level.cell(level.at)? + if level.is_leaf { 0 } else { 4 };
-        (self.payload, self.rowid) = self.tree.payload(&level.page, start)?;
+        self.leaf.at = at;
+        self.place = Place::Leaf;
+        let page = self.leaf_page();
+        let start = cell_at(page, Leaf::HEADER, at)?;
+        let (payload, rowid) = self.tree.payload(page, start)?;
+        (self.payload, self.rowid) = (payload, rowid);
         if self.payload.overflow != 0 {
-            let stretch = &mut self.overflow_stretch;
-            self.tree.gather(&level.page, &self.payload, &mut self.whole, stretch)?;
+            self.gather()?;
         }
         Ok(true)
     }
 
+    /// Goes from the end of a page to what comes after it.
+    fn leave(&mut self) -> Result<bool, Damaged> {
+        while self.depth > 0 {
+            let is_index = self.tree.is_index;
+            let interior = self.interior();
+            if interior.at >= interior.cells {
+                self.depth -= 1;
+                continue;
+            }
+            if !is_index {
+                return self.enter_next_child();
+            }
+            // An index keeps an entry between every two children.
+            let start = interior.content(interior.at)?;
+            let page = &self.interiors[self.depth - 1].page;
+            (self.payload, self.rowid) = self.tree.payload(page, start)?;
+            self.place = Place::Interior;
+            if self.payload.overflow != 0 {
+                self.gather()?;
+            }
+            return Ok(true);
+        }
+        self.place = Place::Nowhere;
+        Ok(false)
+    }
+
+    /// Goes to the first cell below the next child of the current interior page.
+    fn enter_next_child(&mut self) -> Result<bool, Damaged> {
+        let interior = self.interior();
+        interior.at += 1;
+        let mut number = interior.child(interior.at)?;
+        while !self.enter(number)? {
+            let interior = self.interior();
+            interior.at = 0;
+            number = interior.child(0)?;
+        }
+        self.stand_in_leaf(0)
+    }
+
+    /// The page of the current cell.
+    #[inline]
+    fn page(&self) -> &[u8] {
+        match self.place {
+            Place::Nowhere => &[],
+            Place::Leaf => self.leaf_page(),
+            Place::Interior => &self.interiors[self.depth - 1].page,
+        }
+    }
+
+    /// Reads the rest of the current record, which continues on other pages.
+    fn gather(&mut self) -> Result<(), Damaged> {
+        let mut whole = std::mem::take(&mut self.whole);
+        let mut stretch = std::mem::take(&mut self.overflow_stretch);
+        let gathered = self.tree.gather(self.page(), &self.payload, &mut whole, &mut stretch);
+        (self.whole, self.overflow_stretch) = (whole, stretch);
+        gathered
+    }
+
     /// The record of the current cell.
+    #[inline]
     fn bytes(&self) -> &[u8] {
         if self.payload.overflow != 0 {
             return &self.whole;
         }
-        match self.depth.checked_sub(1) {
-            Some(place) => &self.levels[place].page[self.payload.start..self.payload.end],
-            None => &[],
-        }
+        self.page().get(self.payload.start..self.payload.end).unwrap_or_default()
     }
 }
 
@@ -328,11 +404,10 @@ impl<'p> TableCursor<'p> {
     /// # Errors
     /// [`Damaged`].
     pub fn seek(&mut self, rowid: i64) -> Result<bool, Damaged> {
-        self.0.seek(|_, level, start| {
+        self.0.seek(|_, page, start, is_leaf| {
             // A leaf has the record's length before the rowid.
-            let skipped =
-                if level.is_leaf { varint(&level.page, start).ok_or(CUT_OFF)?.1 } else { 0 };
-            let (found, _) = varint(&level.page, start + skipped).ok_or(CUT_OFF)?;
+            let skipped = if is_leaf { varint(page, start).ok_or(CUT_OFF)?.1 } else { 0 };
+            let (found, _) = varint(page, start + skipped).ok_or(CUT_OFF)?;
             Ok(found.cast_signed() >= rowid)
         })
     }
@@ -342,8 +417,10 @@ impl<'p> TableCursor<'p> {
     ///
     /// # Errors
     /// [`Damaged`].
+    #[inline]
     pub fn find(&mut self, rowid: i64) -> Result<bool, Damaged> {
-        if self.0.depth > 0 && self.0.rowid < rowid && self.advance()? && self.0.rowid == rowid {
+        let is_before = self.0.place != Place::Nowhere && self.0.rowid < rowid;
+        if is_before && self.advance()? && self.0.rowid == rowid {
             return Ok(true);
         }
         Ok(self.seek(rowid)? && self.0.rowid == rowid)
@@ -353,16 +430,19 @@ impl<'p> TableCursor<'p> {
     ///
     /// # Errors
     /// [`Damaged`].
+    #[inline]
     pub fn advance(&mut self) -> Result<bool, Damaged> {
         self.0.advance()
     }
 
     /// The rowid of the current row.
+    #[inline]
     pub fn rowid(&self) -> i64 {
         self.0.rowid
     }
 
     /// The record of the current row.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         self.0.bytes()
     }
@@ -372,13 +452,16 @@ impl<'p> TableCursor<'p> {
 #[derive(Debug)]
 pub struct IndexCursor<'p> {
     cursor: Cursor<'p>,
+    /// The first column and the rowid, if the entry is nothing but two numbers.
+    pair: Option<(i64, i64)>,
+    /// The values of an entry that is more.
     record: Record,
 }
 
 impl<'p> IndexCursor<'p> {
     /// A cursor over the index whose tree begins on page `root`. It stands nowhere at first.
     pub fn new(pages: &'p Pages<'p>, root: u32) -> Self {
-        Self { cursor: Cursor::new(pages, root, true), record: Record::default() }
+        Self { cursor: Cursor::new(pages, root, true), pair: None, record: Record::default() }
     }
 
     /// Goes to the first entry; false if there is none.
@@ -386,7 +469,7 @@ impl<'p> IndexCursor<'p> {
     /// # Errors
     /// [`Damaged`].
     pub fn first(&mut self) -> Result<bool, Damaged> {
-        let found = self.cursor.seek(|_, _, _| Ok(true))?;
+        let found = self.cursor.seek(|_, _, _, _| Ok(true))?;
         self.parse(found)
     }
 
@@ -397,15 +480,15 @@ impl<'p> IndexCursor<'p> {
     /// [`Damaged`].
     pub fn seek(&mut self, number: i64) -> Result<bool, Damaged> {
         let mut record = Record::default();
-        let found = self.cursor.seek(|tree, level, start| {
-            let (payload, _) = tree.payload(&level.page, start)?;
+        let found = self.cursor.seek(|tree, page, start, _| {
+            let (payload, _) = tree.payload(page, start)?;
             if payload.overflow == 0 {
-                let bytes = &level.page[payload.start..payload.end];
+                let bytes = &page[payload.start..payload.end];
                 record.parse(bytes)?;
                 return Ok(compare(record.value(bytes, 0), number).is_ge());
             }
             let mut whole = Vec::new();
-            tree.gather(&level.page, &payload, &mut whole, &mut Stretch::default())?;
+            tree.gather(page, &payload, &mut whole, &mut Stretch::default())?;
             record.parse(&whole)?;
             Ok(compare(record.value(&whole, 0), number).is_ge())
         })?;
@@ -416,38 +499,62 @@ impl<'p> IndexCursor<'p> {
     ///
     /// # Errors
     /// [`Damaged`].
+    #[inline]
     pub fn advance(&mut self) -> Result<bool, Damaged> {
         let found = self.cursor.advance()?;
         self.parse(found)
     }
 
+    #[inline]
     fn parse(&mut self, found: bool) -> Result<bool, Damaged> {
         if found {
-            self.record.parse(self.cursor.bytes())?;
+            let bytes = self.cursor.bytes();
+            self.pair = two_numbers(bytes);
+            if self.pair.is_none() {
+                self.record.parse(bytes)?;
+            }
         }
         Ok(found)
     }
 
     /// The first column of the current entry.
     pub fn key(&self) -> ValueRef<'_> {
-        self.record.value(self.cursor.bytes(), 0).unwrap_or(ValueRef::Null)
+        match self.pair {
+            Some((key, _)) => ValueRef::Integer(key),
+            None => self.record.value(self.cursor.bytes(), 0).unwrap_or(ValueRef::Null),
+        }
+    }
+
+    /// The first column of the current entry, if it is a whole number.
+    #[inline]
+    pub fn number(&self) -> Option<i64> {
+        match self.pair {
+            Some((key, _)) => Some(key),
+            None => self.record.integer(self.cursor.bytes(), 0),
+        }
     }
 
     /// How the first column of the current entry stands to a number.
+    #[inline]
     pub fn compare(&self, number: i64) -> Ordering {
-        compare(Some(self.key()), number)
+        match self.pair {
+            Some((key, _)) => key.cmp(&number),
+            None => compare(Some(self.key()), number),
+        }
     }
 
     /// The rowid of the row that the current entry points to.
     ///
     /// # Errors
     /// [`Damaged`] if it points to none.
+    #[inline]
     pub fn rowid(&self) -> Result<i64, Damaged> {
-        let last = self.record.len().checked_sub(1);
-        match last.and_then(|last| self.record.value(self.cursor.bytes(), last)) {
-            Some(ValueRef::Integer(rowid)) => Ok(rowid),
-            _ => Err(Damaged("an index entry names no row")),
+        if let Some((_, rowid)) = self.pair {
+            return Ok(rowid);
         }
+        let last = self.record.len().checked_sub(1);
+        last.and_then(|last| self.record.integer(self.cursor.bytes(), last))
+            .ok_or(Damaged("an index entry names no row"))
     }
 }
 

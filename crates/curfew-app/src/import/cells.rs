@@ -113,7 +113,7 @@ pub(super) fn check<'r>(
     }
 
     let value = |place: Place| {
-        place.and_then(|(_, cell)| line.cells[cell].as_deref()).map_or(Value::Null, Value::Text)
+        place.and_then(|(_, cell)| line.cells[cell].as_deref()).map_or(Value::Null, Value::of)
     };
     let contact = RawContact {
         id: line.id.unwrap_or_default(),

@@ -313,8 +313,9 @@ mod tests {
         fn value(cell: Cell<'_>) -> Value<'_> {
             match cell {
                 Cell::Null => Value::Null,
-                Cell::Text(text) => Value::Text(text),
-                Cell::RawText(_) | Cell::Blob(_) => Value::Other,
+                Cell::Text(text) => Value::of(text),
+                Cell::RawText(bytes) => Value::Text(bytes),
+                Cell::Blob(_) => Value::Other,
             }
         }
         let contact = RawContact {

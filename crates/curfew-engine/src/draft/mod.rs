@@ -214,9 +214,12 @@ impl<'c> Planner<'c> {
             |row| row.is_follow_up,
             |class| matches!(class, KindClass::FollowUp(_)),
         );
-        draft.messages.sort_by_key(|message| {
-            let event = message.event;
-            (message.kind, message.instance_id.unwrap_or(0), message.initial_id.unwrap_or(0), event)
+        draft.messages.sort_by(|a, b| {
+            let rest = |message: &Message| {
+                let (instance, initial) = (message.instance_id, message.initial_id);
+                (instance.unwrap_or(0), initial.unwrap_or(0), message.event)
+            };
+            a.kind.cmp(&b.kind).then_with(|| rest(a).cmp(&rest(b)))
         });
     }
 

@@ -69,9 +69,9 @@ pub(super) fn same_event_key(a: &ExistingRow, b: &ExistingRow) -> bool {
         return a.initial_id == b.initial_id;
     }
     // Only follow-ups have an initial row: what another kind's row names is no part of its key.
-    a.event.is_complete()
+    a.kind == b.kind
+        && a.event.is_complete()
         && a.event == b.event
-        && a.kind == b.kind
         && a.instance_id.unwrap_or(0) == b.instance_id.unwrap_or(0)
         && (!a.is_follow_up || a.initial_id == b.initial_id)
 }

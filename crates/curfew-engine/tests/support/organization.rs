@@ -29,7 +29,7 @@ impl Cell {
         match self {
             Self::Null => Value::Null,
             Self::Integer(number) => Value::Integer(*number),
-            Self::Text(text) => Value::Text(text),
+            Self::Text(text) => Value::of(text),
             Self::Blob => Value::Other,
         }
     }

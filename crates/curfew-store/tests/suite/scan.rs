@@ -28,7 +28,7 @@ fn describe(visited: Visited<'_>) -> String {
             words.extend(values.map(|value| match value {
                 Value::Null => ".".to_owned(),
                 Value::Integer(number) => number.to_string(),
-                Value::Text(text) => format!("'{text}'"),
+                Value::Text(text) => format!("'{}'", text.escape_ascii()),
                 Value::Other => "?".to_owned(),
             }));
         }
@@ -196,6 +196,91 @@ fn rows_are_read_from_the_pages_as_sqlite_reads_them() {
     let parts = db.contact_ranges(7).unwrap();
     let joined: Vec<String> = parts.into_iter().flat_map(|part| range(db, part)).collect();
     assert_eq!(joined, after);
+}
+
+/// What is read of one row may serve for others that have some columns alike.
+#[test]
+fn rows_that_differ_in_one_column_are_told_apart() {
+    // Values of one length are stored in records of one shape.
+    const VALUES: [(&str, &[&str]); 15] = [
+        ("email_type", &["'aep'", "'AEP'", "'xyz'", "'followup_1_cold'", "'followup_1_COLD'"]),
+        ("scheduled_send_date", &["'2026-09-10'", "'2026-09-11'", "'2026-02-30'", "'next month'"]),
+        ("scheduled_send_time", &["'08:30:00'", "'09:30:00'", "8"]),
+        ("status", &["'skipped'", "'Skipped'", "'sending'", "'sent'", "'gone'", "'pre-scheduled'"]),
+        (
+            "skip_reason",
+            &[
+                "NULL",
+                "'Birthday exclusion window for CA'",
+                "'Birthday exclusion window for NV'",
+                "'Birthday exclusion window for XX'",
+                "'Lower priority than x on the same day'",
+                "'Lower priority than y on the same day'",
+            ],
+        ),
+        ("priority", &["30", "31", "300", "NULL"]),
+        ("campaign_instance_id", &["NULL", "5", "6"]),
+        ("email_template", &["'aep'", "'bep'", "NULL"]),
+        ("sms_template", &["'aep_sms'", "'bep_sms'", "NULL"]),
+        ("event_month", &["9", "10", "1", "NULL", "'9'"]),
+        ("event_day", &["15", "16", "0"]),
+        ("initial_schedule_id", &["NULL", "7", "8", "'7'"]),
+        ("shift_days", &["0", "1", "2", "200", "-1"]),
+        (
+            "metadata",
+            &["NULL", "'{\"initial_comm_log_id\": 3}'", "'{\"initial_comm_log_id\": 4}'", "3"],
+        ),
+        ("actual_send_datetime", &["NULL", "'2026-09-12 10:00:00'", "'2026-09-12 11:00:00'"]),
+    ];
+    let folder = Folder::new();
+    let mut db = read_write(&folder.file(CONTACTS));
+    db.migrate(NOW).unwrap();
+    let names: Vec<&str> = VALUES.iter().map(|(name, _)| *name).collect();
+    let mut rows = Vec::new();
+    let mut insert = |chosen: &[usize]| {
+        let values = VALUES.iter().zip(chosen).map(|((_, values), at)| values[*at]);
+        rows.push(format!("({}, {})", rows.len() / 4, values.collect::<Vec<_>>().join(", ")));
+    };
+    // From each of some rows one step in each column, and back.
+    for start in 0..8 {
+        let common: Vec<usize> =
+            (0..).zip(VALUES).map(|(at, (_, values))| start * at % values.len()).collect();
+        for column in 0..VALUES.len() {
+            for value in 0..VALUES[column].1.len() {
+                let mut other = common.clone();
+                other[column] = value;
+                insert(&common);
+                insert(&other);
+            }
+        }
+    }
+    let sql = format!(
+        "INSERT INTO email_schedules (contact_id, {}) VALUES {}",
+        names.join(", "),
+        rows.join(", ")
+    );
+    db.connection().execute_batch(&sql).unwrap();
+
+    let (config, catalog) = (config(), catalog(&db));
+    let read = || {
+        let mut read = Vec::new();
+        let mut scanner = db.scanner(&config, &catalog).unwrap();
+        let flow = scanner.range(.., |visited| {
+            if let Visited::Contact(input) = visited {
+                read.extend(input.rows.iter().map(|row| format!("{row:?}")));
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        assert!(flow.unwrap().is_continue());
+        read
+    };
+    let from_pages = read();
+    assert_eq!(from_pages.len(), rows.len());
+    // Within a transaction of its caller a scanner asks SQLite for every row.
+    let _transaction = db.snapshot().unwrap();
+    for (from_page, by_sqlite) in from_pages.iter().zip(read()) {
+        assert_eq!(*from_page, by_sqlite);
+    }
 }
 
 #[test]

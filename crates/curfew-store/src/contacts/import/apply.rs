@@ -120,16 +120,11 @@ impl Staging {
         let given = |place: Option<usize>| place.and_then(|place| cells[place]);
         let (zip_given, state_given) = (given(self.places.zip_code), given(self.places.state));
         let (stored_zip, stored_state) = stored.unwrap_or((Value::Null, Value::Null));
-        let zip = zip_given.map_or(stored_zip, Value::Text);
+        let zip = zip_given.map_or(stored_zip, Value::of);
         let (of_zip, _) = check(zip, Value::Null, today);
 
         let mut derived = None;
         if let (Some(state), None, Some(_)) = (of_zip, state_given, self.places.state) {
-            let is_empty = match stored_state {
-                Value::Null => true,
-                Value::Text(text) => text.trim().is_empty(),
-                Value::Integer(_) | Value::Other => false,
-            };
             // A state that agreed with the old ZIP code follows the new one. One that did not was
             // somebody's decision, and stays.
             let follows = || {
@@ -137,14 +132,14 @@ impl Staging {
                     && is_state(stored_state, check(stored_zip, Value::Null, today).0)
                     && !is_state(stored_state, Some(state))
             };
-            if is_empty || follows() {
+            if stored_state.is_blank() || follows() {
                 derived = Some(state);
             }
         }
         let mismatch = if derived.is_some() || (zip_given.is_none() && state_given.is_none()) {
             None
         } else {
-            check(zip, state_given.map_or(stored_state, Value::Text), today).1
+            check(zip, state_given.map_or(stored_state, Value::of), today).1
         };
         Judged { derived, mismatch }
     }
@@ -160,7 +155,7 @@ struct Judged {
 fn check(zip: Value<'_>, state: Value<'_>, today: Today) -> (Option<State>, Option<Issue>) {
     let contact = RawContact {
         id: 0,
-        email: Value::Text("someone@example.com"),
+        email: Value::of("someone@example.com"),
         zip_code: zip,
         birth_date: Value::Null,
         effective_date: Value::Null,
@@ -182,7 +177,7 @@ fn check(zip: Value<'_>, state: Value<'_>, today: Today) -> (Option<State>, Opti
 
 fn is_state(stored: Value<'_>, state: Option<State>) -> bool {
     matches!((stored, state), (Value::Text(text), Some(state))
-        if text.trim().eq_ignore_ascii_case(state.code()))
+        if text.trim_ascii().eq_ignore_ascii_case(state.code().as_bytes()))
 }
 
 fn text_of(value: ValueRef<'_>) -> Option<&str> {
@@ -193,7 +188,7 @@ fn value_of(value: ValueRef<'_>) -> Value<'_> {
     match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Integer(number),
-        ValueRef::Text(bytes) => std::str::from_utf8(bytes).map_or(Value::Other, Value::Text),
+        ValueRef::Text(bytes) => Value::Text(bytes),
         ValueRef::Real(_) | ValueRef::Blob(_) => Value::Other,
     }
 }
