@@ -93,8 +93,8 @@ pub enum Error {
     #[error("{subject}: {reason}")]
     Io { subject: String, reason: String },
 
-    /// An address that cannot be understood.
-    #[error("bad address {given}: {problem}")]
+    /// An address, a token or a key that cannot be understood.
+    #[error("{given}: {problem}")]
     BadLocation { given: String, problem: String },
 }
 

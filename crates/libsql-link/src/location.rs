@@ -212,7 +212,7 @@ fn bad(text: &str, problem: &str) -> Error {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
         _ => given.to_owned(),
     };
-    Error::BadLocation { given: format!("`{given}`"), problem: problem.to_owned() }
+    Error::BadLocation { given: format!("bad address `{given}`"), problem: problem.to_owned() }
 }
 
 fn local(text: &str, path: &str) -> Result<(Location, Option<Token>), Error> {

@@ -45,7 +45,7 @@ impl Proxy {
     /// is not in it, as it may hold a password.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let bad = |problem: &str| Error::BadLocation {
-            given: "of the proxy".into(),
+            given: "the proxy".into(),
             problem: format!("{problem}; write http://host:port"),
         };
         let rest = match text.trim().split_once("://") {
@@ -136,7 +136,7 @@ fn of_variables(
     }
     Proxy::parse(&text).map(Some).map_err(|error| match error {
         Error::BadLocation { problem, .. } => {
-            Error::BadLocation { given: format!("in {name}"), problem }
+            Error::BadLocation { given: format!("the proxy in {name}"), problem }
         }
         error => error,
     })

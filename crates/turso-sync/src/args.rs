@@ -16,7 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "turso-sync",
     version,
-    after_help = "Exit codes: 0 done, 1 conflicts or differences, 2 bad arguments or input, 3 it failed."
+    after_help = "Exit codes: 0 done, 1 conflicts or differences, 2 bad arguments or input, 3 it failed, \
+                  130 stopped by Ctrl-C."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -75,6 +75,13 @@ pub(crate) fn remote(args: &RemoteArgs, global: &GlobalArgs) -> anyhow::Result<R
                 url = Some(address);
                 token = own;
             }
+            // What a JWT begins with.
+            (Location::Local(_), _) if text.trim_start().starts_with("eyJ") => {
+                return Err(Usage::error(
+                    "what is given as the address looks like a token; give that with --token, or \
+                     better in TURSO_AUTH_TOKEN",
+                ));
+            }
             (location, _) => {
                 return Err(Usage::error(format!(
                     "{location} is a file, not a remote database; an address begins with \

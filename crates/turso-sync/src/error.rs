@@ -2,6 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+/// A path as it is written in a command that is proposed: in quotes where a shell would not take it
+/// as one word.
+pub fn shell_word(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "._-/+@%=:,~\\".contains(c);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', "'\\''"))
+}
+
 /// Everything this crate can fail with.
 ///
 /// No variant ever holds a token.
@@ -31,6 +42,8 @@ pub enum Error {
         path: PathBuf,
         /// What was being done.
         doing: String,
+        /// SQLite's extended result code; 1 where it gave none.
+        code: i32,
         /// SQLite's message.
         message: String,
     },
@@ -46,7 +59,7 @@ pub enum Error {
     #[error(
         "{}: not synced yet; begin with `turso-sync init {} --url URL`",
         file.display(),
-        file.display()
+        shell_word(file)
     )]
     NotInitialized {
         /// The working file.
@@ -79,11 +92,19 @@ pub enum Error {
         /// The server's address.
         url: String,
     },
+    /// The working file cannot be where it is said to be.
+    #[error("{}: {what}", file.display())]
+    NoPlace {
+        /// The working file.
+        file: PathBuf,
+        /// Why not.
+        what: String,
+    },
     /// The working file is gone.
     #[error(
         "{}: the file is missing; `turso-sync pull {}` brings it back",
         file.display(),
-        file.display()
+        shell_word(file)
     )]
     FileMissing {
         /// The working file.
@@ -153,7 +174,7 @@ pub enum Error {
          remove the folder {} and run `turso-sync init` and `turso-sync push`; if it is meant to be \
          empty, `turso-sync reset {}` empties the file, too",
         folder.display(),
-        file.display()
+        shell_word(file)
     )]
     ServerEmpty {
         /// The server's address.
@@ -219,6 +240,7 @@ impl Error {
             | Self::AlreadyInitialized { .. }
             | Self::BothExist { .. }
             | Self::FileMissing { .. }
+            | Self::NoPlace { .. }
             | Self::NoUrl
             | Self::OtherUrl { .. }
             | Self::TargetNotEmpty { .. }
@@ -251,6 +273,19 @@ impl Error {
         doing: impl Into<String>,
     ) -> impl FnOnce(rusqlite::Error) -> Self {
         let doing = doing.into();
-        move |error| Self::Sqlite { path: path.to_owned(), doing, message: error.to_string() }
+        move |error| {
+            let code = error.sqlite_error().map(|failure| failure.extended_code);
+            let code = code.unwrap_or(rusqlite::ffi::SQLITE_ERROR);
+            // What the backup API gives in place of a message.
+            let message = match &error {
+                rusqlite::Error::SqliteFailure(failure, text)
+                    if text.as_deref().is_none_or(|text| text == "not an error") =>
+                {
+                    rusqlite::ffi::code_to_str(failure.extended_code).to_owned()
+                }
+                error => error.to_string(),
+            };
+            Self::Sqlite { path: path.to_owned(), doing, code, message }
+        }
     }
 }

@@ -17,7 +17,7 @@ mod report;
 mod state;
 mod workflow;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, shell_word};
 pub use progress::{Progress, Step, Unwatched};
 pub use report::{
     CONFLICTS_LISTED_MAX, Changes, Conflict, ConflictColumn, CopyReport, InitReport, PullEnd,

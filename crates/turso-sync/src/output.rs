@@ -61,12 +61,17 @@ pub(crate) fn report_error(error: anyhow::Error) -> ExitCode {
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
     let from_sync = match error.downcast_ref::<turso_sync::Error>() {
         Some(turso_sync::Error::Diff(error)) => Some(error),
+        Some(turso_sync::Error::Sqlite { code, .. }) => return hint_of(*code),
         _ => None,
     };
     let code = match error.downcast_ref::<libsql_diff::Error>().or(from_sync) {
         Some(error) => error.sqlite_code()?,
         None => error.downcast_ref::<rusqlite::Error>()?.sqlite_error()?.extended_code,
     };
+    hint_of(code)
+}
+
+fn hint_of(code: i32) -> Option<&'static str> {
     match code & 0xff {
         rusqlite::ffi::SQLITE_BUSY | rusqlite::ffi::SQLITE_LOCKED => {
             Some("another program is writing to it; end that, or try again when it has finished")

@@ -376,7 +376,7 @@ impl StatusReport {
             && self
                 .remote
                 .as_ref()
-                .is_none_or(|remote| remote.reachable && remote.changed != Some(true));
+                .is_none_or(|remote| remote.reachable && remote.changed == Some(false));
         u8::from(!clean)
     }
 }

@@ -205,12 +205,27 @@ pub(crate) fn overwrite(source: &Path, dest: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot replace {}", dest.display());
     let from = open_to_read(source)?;
     let mut to = open_database(dest)?;
-    let outcome =
-        Backup::new(&from, &mut to).and_then(|copy| copy.step(-1)).with_context(cannot)?;
+    let outcome = Backup::new(&from, &mut to)
+        .and_then(|copy| copy.step(-1))
+        .map_err(with_message)
+        .with_context(cannot)?;
     if outcome == StepResult::Done {
         return Ok(());
     }
     Err(output::locked(dest)).with_context(cannot)
+}
+
+/// The backup API gives codes without messages.
+fn with_message(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, text)
+            if text.as_deref().is_none_or(|text| text == "not an error") =>
+        {
+            let text = rusqlite::ffi::code_to_str(failure.extended_code);
+            rusqlite::Error::SqliteFailure(failure, Some(text.to_owned()))
+        }
+        error => error,
+    }
 }
 
 /// Makes `dest` a copy of the database `source`, whatever database it was.
@@ -254,7 +269,7 @@ impl Scratch {
             let outcome = Backup::new(conn, &mut copy)?.step(-1)?;
             Ok((copy, outcome))
         };
-        match copy().with_context(cannot)? {
+        match copy().map_err(with_message).with_context(cannot)? {
             (conn, StepResult::Done) => Ok(Self { conn, folder }),
             _ => Err(output::locked(path)).with_context(cannot),
         }

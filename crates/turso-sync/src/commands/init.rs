@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use turso_sync::{Existing, InitOptions, InitReport};
+use turso_sync::{Existing, InitOptions, InitReport, shell_word};
 
 use super::report;
 use crate::{
@@ -54,8 +54,9 @@ pub(crate) fn text(file: &Path, outcome: &InitReport) -> String {
         String::new()
     } else {
         format!(
-            "To push: {}. Send it with `turso-sync push {name}`\n",
-            report::in_words(&outcome.local)
+            "To push: {}. Send it with `turso-sync push {}`\n",
+            report::in_words(&outcome.local),
+            shell_word(file)
         )
     };
     let done = if dry { "Would keep" } else { "Kept" };

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use libsql_link::{Error, Location, RemoteUrl, blocking::Link, offline};
 use serde::Serialize;
-use turso_sync::Remote;
+use turso_sync::{Remote, shell_word};
 
 use super::files;
 use crate::{
@@ -123,7 +123,7 @@ fn preview(
 
 /// What to do where the server does not have the protocol.
 fn not_offered(args: &OfflineSyncArgs, url: &RemoteUrl) -> anyhow::Error {
-    let db = args.file.path().display();
+    let db = shell_word(args.file.path());
     let instead = match args.direction {
         Direction::Pull => format!("`turso-sync pull {db}`"),
         Direction::Push => format!("`turso-sync push {db}`"),

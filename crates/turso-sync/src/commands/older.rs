@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use turso_sync::{Changes, Error, PushEnd, PushReport, Remote};
+use turso_sync::{Changes, Error, PushEnd, PushReport, Remote, shell_word};
 
 use super::{
     apply, files, push,
@@ -54,7 +54,7 @@ pub(crate) fn workflow(
         output::print_json(&BothFiles { replica: of_replica, working: of_working })?;
         return Ok(ending);
     }
-    let name = working.display();
+    let name = shell_word(working);
     output::print(&of_working.text(working))?;
     if !dry_run {
         output::print(&format!(
@@ -145,7 +145,7 @@ pub(crate) fn apply_diff(
             format!(
                 "{} was applied, but could not be pushed; do it with `turso-sync push {}`",
                 args.diff_file.display(),
-                file.display()
+                shell_word(file)
             )
         })?;
         text += &push::text(file, &report);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use libsql_diff::MergePolicy;
-use turso_sync::{PullEnd, PullOptions, PullReport, Remote};
+use turso_sync::{PullEnd, PullOptions, PullReport, Remote, shell_word};
 
 use super::report;
 use crate::{
@@ -59,13 +59,17 @@ pub(crate) fn text(file: &Path, outcome: &PullReport) -> String {
             report::by_table(&outcome.incoming)
         ),
         PullEnd::Pulled => format!("{settled}Brought into {name}: {incoming}\n{local}"),
-        _ => {
-            let reason = outcome.reason.as_deref().map(|why| format!("{why}\n"));
-            format!(
-                "{conflicts}{}{number} conflicts; {name} is as it was. Settle them in the file, or \
-                 choose a side: `turso-sync pull {name} --policy ours` or `--policy theirs`\n",
-                reason.unwrap_or_default(),
-            )
-        }
+        _ => match &outcome.reason {
+            // Both sides' changes go together row by row, and break a rule of the database.
+            Some(reason) => format!(
+                "{reason}\nWhat both sides did cannot stand together, and no --policy settles that; \
+                 {name} is as it was. Change or delete one of the rows in the file, then pull again\n"
+            ),
+            None => format!(
+                "{conflicts}{number} conflicts; {name} is as it was. Settle them in the file, or \
+                 choose a side: `turso-sync pull {0} --policy ours` or `--policy theirs`\n",
+                shell_word(file)
+            ),
+        },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use turso_sync::{PushEnd, PushOptions, PushReport, Remote};
+use turso_sync::{PushEnd, PushOptions, PushReport, Remote, shell_word};
 
 use super::{files, report, step};
 use crate::{
@@ -67,12 +67,16 @@ pub(crate) fn text(file: &Path, outcome: &PushReport) -> String {
         PushEnd::Pushed => format!("Pushed {name}: {changes}\n"),
         _ => {
             let reason = outcome.reason.as_deref().map(|why| format!("{why}\n"));
+            let number = match outcome.conflicts_count {
+                0 => String::new(),
+                number => format!(" ({} conflicts)", count(number)),
+            };
             format!(
-                "{}{}The remote database changed meanwhile ({} conflicts); nothing was pushed. \
-                 Run `turso-sync pull {name}`, then push again\n",
+                "{}{}The remote database changed meanwhile{number}; nothing was pushed. \
+                 Run `turso-sync pull {}`, then push again\n",
                 report::conflicts(&outcome.conflicts, outcome.conflicts_count),
                 reason.unwrap_or_default(),
-                count(outcome.conflicts_count)
+                shell_word(file)
             )
         }
     };

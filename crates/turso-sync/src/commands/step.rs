@@ -4,7 +4,7 @@ use std::path::Path;
 
 use libsql_diff::MergePolicy;
 use serde::Serialize;
-use turso_sync::{Error, Existing, InitOptions, InitReport, PullReport, Remote};
+use turso_sync::{Error, Existing, InitOptions, InitReport, PullReport, Remote, shell_word};
 
 use super::{init, pull};
 use crate::output::{Talk, Usage};
@@ -57,7 +57,8 @@ pub(crate) fn bring_in_step(
             let name = file.display();
             Err(Usage::error(format!(
                 "{name} is there, and what it has in common with {url} is not known; move it away, \
-                 or bring both together with `turso-sync init {name} --url {url} --merge`"
+                 or bring both together with `turso-sync init {} --url {url} --merge`",
+                shell_word(file)
             )))
         }
         Err(error) => Err(error.into()),

@@ -55,6 +55,7 @@ pub fn init(
 ) -> Result<InitReport> {
     let InitOptions { existing, dry_run } = options.into();
     let url = remote.url.as_ref().ok_or(Error::NoUrl)?;
+    require_place(file)?;
     let folder = Folder::of(file);
     if dry_run {
         return preview(&folder, remote, existing, progress);
@@ -78,6 +79,21 @@ pub fn init(
         let _ = std::fs::remove_dir_all(folder.path());
     }
     outcome
+}
+
+/// A mistyped folder is not created, and a folder is no file.
+fn require_place(file: &Path) -> Result<()> {
+    let what = if file.is_dir() {
+        "it is a directory; name a file in it".to_owned()
+    } else {
+        match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                format!("there is no folder {}; make it first", folder.display())
+            }
+            _ => return Ok(()),
+        }
+    };
+    Err(Error::NoPlace { file: file.to_owned(), what })
 }
 
 /// Begins with a copy of the file, which goes with all that was made of it.
@@ -117,6 +133,7 @@ fn preview(
 /// [`Error::NoUrl`], [`Error::AlreadyInitialized`], [`Error::FileMissing`].
 pub fn adopt(file: &Path, base: &Path, remote: &Remote) -> Result<()> {
     let url = remote.url.as_ref().ok_or(Error::NoUrl)?;
+    require_place(file)?;
     require_file(file)?;
     let folder = Folder::of(file);
     folder.create()?;

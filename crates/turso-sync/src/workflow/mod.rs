@@ -175,15 +175,13 @@ fn copy_database(from: &Path, to: &Path) -> Result<()> {
     let copy = || -> rusqlite::Result<()> {
         let mut target = Connection::open(to)?;
         target.execute_batch("PRAGMA synchronous = OFF")?;
-        let backup = Backup::new(&conn, &mut target)?;
-        loop {
-            // In one step it holds one state, whoever writes meanwhile.
-            match backup.step(-1)? {
-                StepResult::Done => break,
-                _ => std::thread::sleep(Duration::from_millis(20)),
-            }
+        // In one step it holds one state, whoever writes meanwhile.
+        let outcome = Backup::new(&conn, &mut target)?.step(-1)?;
+        if outcome != StepResult::Done {
+            // It has waited as long as for any lock.
+            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            return Err(rusqlite::Error::SqliteFailure(busy, Some("database is locked".into())));
         }
-        drop(backup);
         target.execute_batch("PRAGMA journal_mode = DELETE")?;
         target.close().map_err(|(_, error)| error)
     };

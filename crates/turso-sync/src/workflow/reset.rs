@@ -36,9 +36,17 @@ pub fn reset(
     let _lock = folder.lock()?;
     let mut state = folder.state()?;
     let link = remote.open_known(&folder, &state)?;
-    // A damaged file cannot be compared; that is when a reset is wanted most.
-    let local = if file.exists() { compare(&folder.base(), file, progress).ok() } else { None };
-    let local = local.map(|diff| Changes::of(diff.summary())).unwrap_or_default();
+    let local = if file.exists() {
+        match compare(&folder.base(), file, progress) {
+            Ok(diff) => Changes::of(diff.summary()),
+            // It cannot be compared; that is when a reset is wanted most.
+            Err(error) if is_damage(&error) => Changes::default(),
+            // What would be lost has to be known.
+            Err(error) => return Err(error),
+        }
+    } else {
+        Changes::default()
+    };
     let backup = file.exists().then(|| backup_path(&folder));
     let preview = ResetPreview { local, backup };
     let ResetOptions { dry_run } = options;

@@ -9,7 +9,7 @@ use libsql_link::blocking::Link;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Remote, compare};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shell_word};
 use crate::progress::{Progress, Step};
 use crate::push::schema::{SCHEMA_SQL, Schema};
 use crate::push::{MARKER, server_schema};
@@ -43,7 +43,7 @@ pub fn status(
     } else {
         None
     };
-    let name = file.display();
+    let name = shell_word(file);
     let next = match (&local, &remote) {
         (_, Some(RemoteStatus { reachable: false, .. })) => {
             "the server does not answer: find out why with `turso-sync test`".to_owned()

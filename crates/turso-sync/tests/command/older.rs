@@ -84,6 +84,9 @@ fn the_address_comes_from_the_argument_then_the_environment_then_a_file() {
     desk.fails(3, &named, "cannot reach http://127.0.0.1:1/named");
     desk.fails(2, &["offline-sync", "--sync-url", "ftp://a"], "the scheme is unknown");
     desk.fails(2, &["offline-sync", "--sync-url", "a.db"], "is a file, not a remote database");
+    // A token that was given in the wrong place is not shown either.
+    let (_, stderr) = desk.ends_with(2, &["offline-sync", "--sync-url", "eyJhbGciOi.s3cret.x"]);
+    assert!(stderr.contains("looks like a token") && !stderr.contains("s3cret"), "{stderr}");
     // The example, as it comes, names nothing.
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../env.example");
     desk.write(".env", std::fs::read(example).unwrap());

@@ -119,22 +119,24 @@ fn a_synced_file_is_as_it_was_when_its_server_falls_silent_or_lies() {
         &["dump-init", "--db", "work.db"],
     ];
     for lies in [false, true] {
-        if lies {
+        let (time, said) = if lies {
             proxy.lie(200, "{}");
+            ("30s", proxy.url())
         } else {
             proxy.answer_nothing();
-        }
+            ("300ms", "not finished within 300ms".to_owned())
+        };
         for command in commands {
-            let command = [*command, &["--timeout", "300ms", "--token", SECRET]].concat();
-            desk.fails(3, &command, &proxy.url());
+            let command = [*command, &["--timeout", time, "--token", SECRET]].concat();
+            desk.fails(3, &command, &said);
         }
-        let (status, _) = desk.ends_with(1, &["status", "work.db", "--timeout", "300ms"]);
+        let (status, _) = desk.ends_with(1, &["status", "work.db", "--timeout", "2s"]);
         assert!(status.contains("find out why with `turso-sync test`"), "{status}");
         // What is pushed waits in the state folder.
         let before = desk.read("work.db");
-        let (stdout, stderr) = desk.ends_with(3, &["push", "work.db", "--timeout", "300ms"]);
+        let (stdout, stderr) = desk.ends_with(3, &["push", "work.db", "--timeout", time]);
         assert_eq!(stdout, "");
-        assert!(stderr.contains(&proxy.url()), "{stderr}");
+        assert!(stderr.contains(&said), "{stderr}");
         assert_eq!(desk.read("work.db"), before);
     }
     proxy.resume();

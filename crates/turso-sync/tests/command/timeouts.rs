@@ -56,7 +56,7 @@ fn a_server_that_answers_nothing_ends_every_command_with_an_error_and_the_file_a
         assert!(desk.read("work.db") == before, "{command:?} changed the file");
         assert!(!desk.path("new.db").exists(), "{command:?} left a file");
     }
-    let (said, _) = desk.ends_with(1, &["status", "work.db", "--timeout", "300ms"]);
+    let (said, _) = desk.ends_with(1, &["status", "work.db", "--timeout", "2s"]);
     assert!(said.contains("the server does not answer"), "{said}");
     proxy.resume();
     desk.succeeds(&["push", "work.db"]);

@@ -268,3 +268,64 @@ fn quiet_says_nothing_but_what_was_asked_for() {
     assert_eq!(desk.ends_with(0, &[&dump[..], &["--quiet"]].concat()).1, "");
     assert_eq!(desk.ends_with(0, &["diff", "work.db", "--out", "f", "-q"]).1, "");
 }
+
+#[test]
+fn a_place_where_no_file_can_be_is_refused_and_nothing_is_made_there() {
+    let sqld = server();
+    let desk = Desk::new();
+    let url = sqld.url();
+    std::fs::create_dir(desk.path("folder")).unwrap();
+    for dry in [&[][..], &["--dry-run"]] {
+        let init = |file| [&["init", file, "--url", &url][..], dry].concat();
+        desk.fails(2, &init("mistyped/work.db"), "there is no folder mistyped; make it first");
+        desk.fails(2, &init("folder"), "folder: it is a directory; name a file in it");
+    }
+    desk.fails(2, &["sync", "-r", "mistyped/work.db", "--url", &url], "there is no folder");
+}
+
+#[test]
+fn a_proposed_command_can_be_pasted_whatever_the_file_is_called() {
+    let sqld = server();
+    let desk = Desk::new();
+    let name = "Ann's plan; 2026.db";
+    desk.fails(2, &["pull", name], r"begin with `turso-sync init 'Ann'\''s plan; 2026.db' --url");
+    desk.succeeds(&["init", name, "--url", &sqld.url()]);
+    drop(desk.sql(name, "DELETE FROM contacts"));
+    let (said, _) = desk.ends_with(1, &["status", name]);
+    assert!(said.contains(r"`turso-sync push 'Ann'\''s plan; 2026.db'`"), "{said}");
+}
+
+#[test]
+fn rows_that_break_a_rule_together_are_named_and_no_policy_is_proposed() {
+    let sqld = server();
+    let desk = in_step(&sqld);
+    on_server(&sqld, &["CREATE TABLE mail(id INTEGER PRIMARY KEY, address TEXT UNIQUE)"]);
+    desk.succeeds(&["pull", "work.db"]);
+    on_server(&sqld, &["INSERT INTO mail VALUES (1, 'a@example.com')"]);
+    drop(desk.sql("work.db", "INSERT INTO mail VALUES (2, 'a@example.com')"));
+    let (said, _) = desk.ends_with(1, &["push", "work.db"]);
+    assert!(said.contains("The remote database changed meanwhile; nothing was pushed"), "{said}");
+    for policy in ["abort", "ours", "theirs"] {
+        let (said, _) = desk.ends_with(1, &["pull", "work.db", "--policy", policy]);
+        assert!(said.contains("mail key 1: a constraint forbids the change: UNIQUE"), "{said}");
+        assert!(said.contains("no --policy settles that; work.db is as it was"), "{said}");
+    }
+    drop(desk.sql("work.db", "UPDATE mail SET address = 'b@example.com'"));
+    desk.succeeds(&["pull", "work.db"]);
+    desk.succeeds(&["push", "work.db"]);
+}
+
+#[test]
+fn a_file_that_another_program_holds_is_neither_reset_nor_copied() {
+    let sqld = server();
+    let desk = in_step(&sqld);
+    drop(desk.sql("work.db", "DELETE FROM contacts"));
+    let holder = desk.sql("work.db", "BEGIN EXCLUSIVE");
+    // Without knowing what would be lost, nothing is thrown away.
+    for command in [&["reset", "work.db", "--yes"][..], &["copy", "work.db", "copy.db"]] {
+        let (_, stderr) = desk.ends_with(3, command);
+        assert!(stderr.contains("another program is writing to it"), "{stderr}");
+    }
+    drop(holder);
+    assert!(desk.succeeds(&["reset", "work.db", "--yes"]).contains("3 deleted"));
+}
