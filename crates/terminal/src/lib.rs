@@ -4,6 +4,7 @@
 
 mod bar;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
@@ -16,6 +17,27 @@ pub use bar::Bar;
 /// Prints a text to stdout.
 pub fn print(text: &str) -> anyhow::Result<()> {
     io::stdout().lock().write_all(text.as_bytes()).context("cannot write to stdout")
+}
+
+/// A text for people without what a terminal would carry out: names in a database are chosen by
+/// whoever made it. Line ends and tabs stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let is_seen = |c: char| {
+        let turns = matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        matches!(c, '\n' | '\t') || !(c.is_control() || turns)
+    };
+    if text.chars().all(is_seen) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_seen(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_unicode());
+        }
+    }
+    shown.into()
 }
 
 /// Prints a value as JSON to stdout.
@@ -66,7 +88,7 @@ pub fn error_text(error: &anyhow::Error) -> String {
             said = cause;
         }
     }
-    text
+    visible(&text).into_owned()
 }
 
 /// Whether an error is that the reader of the output has seen enough, as with `… | head`.
@@ -85,6 +107,13 @@ mod tests {
     fn a_cause_that_was_named_already_is_not_repeated() {
         let error = anyhow::anyhow!("no space").context("a.db: no space").context("cannot write");
         assert_eq!(error_text(&error), "error: cannot write\n  because a.db: no space\n");
+    }
+
+    #[test]
+    fn what_a_terminal_would_carry_out_is_shown_instead() {
+        assert_eq!(visible("plain ä€\n\ttext"), "plain ä€\n\ttext");
+        assert_eq!(visible("a\u{1b}[31mb\r\u{9b}c\u{202e}"), r"a\u{1b}[31mb\u{d}\u{9b}c\u{202e}");
+        assert!(error_text(&anyhow::anyhow!("table \u{7}")).contains(r"table \u{7}"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use turso_sync::Step;
 
-pub(crate) use terminal::{count, print, print_json, table, table_text};
+pub(crate) use terminal::{count, print_json, table, table_text};
 
 use crate::interrupt::{self, AtWork, Cause};
 
@@ -128,10 +128,15 @@ fn diff_exit_code(error: &libsql_diff::Error) -> u8 {
     }
 }
 
+/// Prints a text for people to stdout.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    terminal::print(&terminal::visible(text))
+}
+
 /// Says on stderr what must not go unnoticed, `--quiet` or not.
 pub(crate) fn warn(text: &str) {
     // As with errors: there is nowhere to report that this failed.
-    let _ = writeln!(io::stderr().lock(), "warning: {text}");
+    let _ = writeln!(io::stderr().lock(), "warning: {}", terminal::visible(text));
 }
 
 /// Another program has the file and does not let go of it in time.
@@ -154,7 +159,7 @@ impl Talk {
     pub(crate) fn say(self, text: &str) {
         if !self.is_quiet {
             // Talk that cannot be heard is no reason to stop.
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            let _ = writeln!(io::stderr().lock(), "{}", terminal::visible(text));
         }
     }
 

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &WatchArgs, global: &GlobalArgs, talk: Talk) -> anyhow::
             _ => String::new(),
         };
         if printed.is_ok() {
-            printed = output::print(&line);
+            printed = if args.manner.json { terminal::print(&line) } else { output::print(&line) };
             if printed.is_err() {
                 // Nobody reads any more.
                 stop.stop();
@@ -81,7 +81,7 @@ fn one_round(args: &WatchArgs, remote: &Remote, talk: Talk) -> anyhow::Result<En
         let pushed = pushed.as_ref().map(|pushed| push::text(file, pushed));
         pull::text(file, &pulled) + &pushed.unwrap_or_default()
     };
-    output::print(&text)?;
+    if args.manner.json { terminal::print(&text) } else { output::print(&text) }?;
     Ok(Ending::of(pulled.exit_code()))
 }
 

@@ -24,6 +24,24 @@ fn two_databases() -> Desk {
 }
 
 #[test]
+fn a_name_cannot_make_a_terminal_do_anything() {
+    let desk = Desk::new();
+    drop(desk.sql("a.db", "CREATE TABLE \"t\u{1b}[2J\"(\"c\u{7}\" TEXT)"));
+    desk.copy("a.db", "b.db");
+    drop(desk.sql("b.db", "INSERT INTO \"t\u{1b}[2J\" VALUES ('\u{1b}]0;x')"));
+    for form in [&[][..], &["--summary"]] {
+        let (said, _) = desk.ends_with(1, &[&["diff", "a.db", "b.db"], form].concat());
+        assert!(said.contains(r"t\u{1b}[2J"), "{said}");
+        assert!(!said.contains(['\u{1b}', '\u{7}']), "{said:?}");
+    }
+    desk.succeeds(&["diff", "a.db", "b.db", "--out", "f"]);
+    desk.succeeds(&["apply", "f", "a.db"]);
+    desk.are_equal("a.db", "b.db");
+    let (_, said) = desk.ends_with(1, &["apply", "f", "a.db"]);
+    assert!(said.contains(r"t\u{1b}[2J") && !said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
 fn a_diff_that_is_applied_to_a_copy_makes_it_equal() {
     let desk = two_databases();
     desk.copy("a.db", "c.db");
