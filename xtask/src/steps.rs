@@ -38,6 +38,9 @@ pub(crate) fn test(task: &Task) -> Result<Outcome> {
         tests.env(tools::SQLD_VARIABLE, sqld);
     }
     run(&mut tests)?;
+    // Another build of SQLite, which takes a good minute of processor time, once.
+    let line = "cargo test -p libsql-link --features encryption --test encryption --locked";
+    run(&mut command(&task.root, line))?;
     Ok(Outcome::Passed)
 }
 

@@ -10,8 +10,8 @@ use anyhow::{Result, bail};
 
 use crate::shell::{command, output, run, succeeds};
 
-/// Programs that tests start, with the Debian package of each.
-const DEBIAN_PACKAGES: &[(&str, &str)] = &[("sqlite3", "sqlite3")];
+/// Programs that tests start or are built by, with the Debian package of each.
+const DEBIAN_PACKAGES: &[(&str, &str)] = &[("sqlite3", "sqlite3"), ("cmake", "cmake")];
 
 /// The version that `target/tools` gets where no cargo-deny is installed.
 const CARGO_DENY_VERSION: &str = "0.20.2";

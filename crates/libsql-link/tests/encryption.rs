@@ -1,5 +1,5 @@
-//! Encrypted local files. Empty unless the feature `encryption` is on, which needs cmake: run with
-//! `cargo test -p libsql-link --features encryption --test encryption`.
+//! Encrypted local files. Empty unless the feature `encryption` is on, which needs cmake; the gate's
+//! step `test` runs it: `cargo test -p libsql-link --features encryption --test encryption`.
 #![cfg(feature = "encryption")]
 
 use libsql_link::blocking::Link;
