@@ -667,3 +667,75 @@ proptest! {
         }
     }
 }
+
+/// What one side does to the definition of `t`, and to its rows.
+fn side() -> impl Strategy<Value = (String, String)> {
+    let definition = prop::sample::select(vec![
+        "",
+        "ALTER TABLE t ADD COLUMN c DEFAULT 'one';",
+        "ALTER TABLE t ADD COLUMN c INT; ALTER TABLE t ADD COLUMN d TEXT DEFAULT 'd';",
+        "ALTER TABLE t RENAME COLUMN a TO x;",
+        "ALTER TABLE t RENAME COLUMN a TO y;",
+        "ALTER TABLE t DROP COLUMN b;",
+        "CREATE INDEX i ON t(b, id); ALTER TABLE t ADD COLUMN e;",
+        "CREATE TABLE n(id INTEGER PRIMARY KEY, b COLLATE NOCASE, u UNIQUE, a);
+         INSERT INTO n SELECT id, b, u, a FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t;",
+    ]);
+    // Values of their own in the unique column: clashes there are no policy's business.
+    let rows = prop::collection::vec(
+        prop_oneof![
+            (1..8_i64, 0..9_i64)
+                .prop_map(|(id, v)| format!("UPDATE t SET u = u + {v}00 WHERE id = {id};")),
+            (1..8_i64).prop_map(|id| format!("DELETE FROM t WHERE id = {id};")),
+            (20..26_i64).prop_map(|id| format!("INSERT OR IGNORE INTO t(id) VALUES ({id});")),
+        ],
+        0..5,
+    );
+    (definition, rows).prop_map(|(definition, rows)| (definition.to_owned(), rows.concat()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_settled_table_has_the_winners_definition_and_is_the_same_from_both_sides(
+        ours in side(),
+        theirs in side(),
+    ) {
+        let base = "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b, u UNIQUE);
+            INSERT INTO t SELECT value, 'a' || value, 'b' || value, value
+            FROM json_each('[1,2,3,4,5,6,7]');";
+        let sql = |(definition, rows): &(String, String), unique: i64| {
+            format!("{rows} UPDATE t SET u = u * 2 + {unique} WHERE u > 99; {definition}")
+        };
+        let three = Three::new(base, &sql(&ours, 10_000), &sql(&theirs, 20_001));
+        for (policy, back, winner) in [
+            (MergePolicy::Ours, MergePolicy::Theirs, &three.ours),
+            (MergePolicy::Theirs, MergePolicy::Ours, &three.theirs),
+        ] {
+            let from_ours = three.applied(&three.ours, three.settled(policy));
+            let from_theirs = three.applied(&three.theirs, three.settled_back(back));
+            let from_ours = from_ours.unwrap_or_else(|error| panic!("{policy:?}: {error}"));
+            prop_assert_eq!(&from_ours, &from_theirs.unwrap());
+            // No row that both sides kept is lost, and none that nobody had comes.
+            let ids = |file: &Path| -> Vec<i64> {
+                let conn = open(file);
+                let mut stmt = conn.prepare("SELECT id FROM t ORDER BY id").unwrap();
+                stmt.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+            };
+            let merged = three.folder.copy(&three.ours, "ids.db", "");
+            apply(&three.settled(policy).into_diff().unwrap(), &open(&merged)).unwrap();
+            let definition = |file: &Path| -> String {
+                let sql = "SELECT sql FROM sqlite_schema WHERE name = 't'";
+                open(file).query_row(sql, [], |row| row.get(0)).unwrap()
+            };
+            if !ours.0.is_empty() && !theirs.0.is_empty() {
+                prop_assert_eq!(definition(&merged), definition(winner));
+            }
+            let (ours, theirs, merged_ids) = (ids(&three.ours), ids(&three.theirs), ids(&merged));
+            remove(&merged);
+            prop_assert!(ours.iter().filter(|id| theirs.contains(id)).all(|id| merged_ids.contains(id)));
+            prop_assert!(merged_ids.iter().all(|id| ours.contains(id) || theirs.contains(id)));
+        }
+    }
+}
