@@ -180,10 +180,9 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    /// With the number of rows that there are in all.
-    pub(crate) fn of(self, rows: u64) -> Self {
+    /// How many rows there are in all.
+    pub(crate) fn total(&self, rows: u64) {
         self.bar.total(rows);
-        self
     }
 
     /// Shows how far libsql-diff has come. `Break` when the command is to end.

@@ -11,7 +11,7 @@ use super::files::{self, Given, Scratch};
 use crate::{
     Ending,
     args::ApplyArgs,
-    output::{self, Talk, Usage, count},
+    output::{self, Bar, Talk, Usage, count},
 };
 
 /// What `--json` prints.
@@ -85,7 +85,7 @@ pub(crate) fn apply(file: &Path, db: &Path, dry_run: bool, talk: Talk) -> anyhow
         &conn
     };
     let bar = talk.bar("Applying");
-    let report = apply_file(given.path(), target, &mut |at| bar.show(at));
+    let report = apply_file(given.path(), target, &bar);
     drop(bar);
     let (format, rows) = report.map_err(|error| given.name_in(error))?;
     Ok(Report { format, rows, dry_run })
@@ -102,12 +102,15 @@ pub(crate) fn expect_no_database(path: &Path, name: &Path) -> anyhow::Result<()>
     Ok(())
 }
 
-fn apply_file(
-    path: &Path,
-    conn: &Connection,
-    on_progress: &mut OnProgress<'_>,
-) -> anyhow::Result<(&'static str, Rows)> {
+/// How many changes a changeset holds.
+pub(crate) fn changes_of(changeset: &Changeset) -> anyhow::Result<u64> {
+    let tables = changeset.summary()?;
+    Ok(tables.iter().map(|table| table.inserted + table.updated + table.deleted).sum())
+}
+
+fn apply_file(path: &Path, conn: &Connection, bar: &Bar) -> anyhow::Result<(&'static str, Rows)> {
     let options = ApplyOptions::default();
+    let on_progress: &mut OnProgress<'_> = &mut |at| bar.show(at);
     let open = || -> anyhow::Result<BufReader<File>> {
         let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(BufReader::new(file))
@@ -115,14 +118,17 @@ fn apply_file(
     Ok(match FileKind::of(path)? {
         FileKind::Diff => {
             let diff = Diff::open(path)?;
+            bar.total(diff.summary().rows_changed());
             ("diff", libsql_diff::apply_with(&diff, conn, &options, on_progress)?.into())
         }
         FileKind::Json => {
             let diff = Diff::read_json(&mut open()?)?;
+            bar.total(diff.summary().rows_changed());
             ("json", libsql_diff::apply_with(&diff, conn, &options, on_progress)?.into())
         }
         FileKind::Changeset => {
             let changeset = Changeset::open(path)?;
+            bar.total(changes_of(&changeset)?);
             let applied = changeset.apply(conn, OnConflict::Abort, on_progress)?;
             let (inserted, updated) = (applied.inserted, applied.updated);
             ("changeset", Rows::Told { inserted, updated, deleted: applied.deleted })

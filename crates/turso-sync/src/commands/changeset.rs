@@ -6,7 +6,7 @@ use libsql_diff::{Change, ChangedRow, Changeset, ChangesetKind, FileKind, Value}
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    apply::expect_no_database,
+    apply::{changes_of, expect_no_database},
     files::{self, Given, Scratch},
     values,
 };
@@ -45,6 +45,7 @@ pub(crate) fn run(command: &ChangesetCommand, talk: Talk) -> anyhow::Result<Endi
                 &conn
             };
             let bar = talk.bar("Applying");
+            bar.total(changes_of(&changeset)?);
             let applied = changeset.apply(target, (*on_conflict).into(), &mut |at| bar.show(at));
             drop(bar);
             let applied = applied?;

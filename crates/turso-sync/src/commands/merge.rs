@@ -40,7 +40,8 @@ pub(crate) fn run(args: &MergeArgs, talk: Talk) -> anyhow::Result<Ending> {
     {
         let ours = files::open_to_read(&args.ours)?;
         let merged = Scratch::of(&ours, &args.ours, Some(&args.out))?;
-        let bar = talk.bar("Merging").of(diff.summary().rows_changed());
+        let bar = talk.bar("Merging");
+        bar.total(diff.summary().rows_changed());
         libsql_diff::apply_with(diff, &merged.conn, &ApplyOptions::default(), &mut |at| {
             bar.show(at)
         })?;
