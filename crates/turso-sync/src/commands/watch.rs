@@ -21,7 +21,10 @@ pub(crate) fn run(args: &WatchArgs, global: &GlobalArgs, talk: Talk) -> anyhow::
     let options = WatchOptions { every: args.every, policy: args.policy.into() };
     talk.say(&format!("Watching {}; stop with Ctrl-C", file.display()));
     let mut printed = Ok(());
+    let bar = talk.bar("Syncing");
     let mut on_event = |event: &WatchEvent<'_>| {
+        // Until the next step: what is printed must not meet it, and waiting is no work.
+        bar.pause();
         let line = match (event, args.manner.json) {
             (WatchEvent::Pulled(report), true) => {
                 line(&json!({ "event": "pulled", "report": report }))
@@ -53,7 +56,6 @@ pub(crate) fn run(args: &WatchArgs, global: &GlobalArgs, talk: Talk) -> anyhow::
             }
         }
     };
-    let bar = talk.bar("Syncing");
     let watched = turso_sync::watch(file, &remote, &options, stop, &mut on_event, &bar);
     drop(bar);
     watched?;
