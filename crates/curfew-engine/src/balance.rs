@@ -235,6 +235,7 @@ impl Ledger {
         let mut dirty = dirty || draft.fates.iter().any(|fate| fate.is_change());
         if let Some(contact) = draft.contact() {
             let catalog = planner.catalog();
+            let pins = draft.messages.iter().any(Message::is_lower_priority);
             for message in &draft.messages {
                 let row = message.row.map(|at| &rows[at]);
                 let wanted = message.wanted(contact);
@@ -255,7 +256,7 @@ impl Ledger {
                     flags |= if row.is_refused() { ROW_REFUSED } else { 0 };
                 }
                 let class = catalog.kind(message.kind).class;
-                if draft.messages.iter().any(|other| other.pins(class, catalog)) {
+                if pins && draft.messages.iter().any(|other| other.pins(class, catalog)) {
                     flags |= PINNED;
                 }
                 if let KindClass::FollowUp(_) = class {
@@ -841,6 +842,8 @@ impl Ledger {
         );
         let was_dirty = std::mem::take(&mut self.dirty);
         let mut was_dirty = was_dirty.into_iter().peekable();
+        // How many messages of each kind are planned, and how many refused.
+        let mut counts = vec![[0; 2]; catalog.kinds().len()];
         for place in 0..self.entries.len() {
             let range = self.range(place);
             let refused = self.refused(range.clone(), catalog, max, period);
@@ -854,16 +857,22 @@ impl Ledger {
                 }
                 let row_fits = if is_refused { ROW_REFUSED } else { ROW_PLANNED };
                 dirty |= !record.has(SAME) || !record.has(KEPT) || !record.has(row_fits);
-                let counts = if is_refused {
+                if is_refused {
                     record.flags |= REFUSED;
-                    &mut self.tally.refused
-                } else {
-                    &mut self.tally.planned
-                };
-                *counts.entry(record.kind()).or_default() += 1;
+                }
+                counts[usize::from(record.kind)][usize::from(is_refused)] += 1;
             }
             if dirty {
                 self.dirty.push(index);
+            }
+        }
+        for (kind, [planned, refused]) in (0..).map(KindId).zip(counts) {
+            for (tally, number) in
+                [(&mut self.tally.planned, planned), (&mut self.tally.refused, refused)]
+            {
+                if number > 0 {
+                    *tally.entry(kind).or_default() += number;
+                }
             }
         }
     }

@@ -265,33 +265,52 @@ pub fn is_email(text: &str) -> bool {
 
 /// The form that nearly all addresses have, accepted without a full parse.
 fn is_plain_email(text: &[u8]) -> bool {
-    let Some(at) = text.iter().position(|byte| *byte == b'@') else { return false };
-    let (local, domain) = (&text[..at], &text[at + 1..]);
-    let mut labels = 0;
-    (1..=64).contains(&local.len())
-        && local.iter().all(|byte| PLAIN[usize::from(*byte)] & IN_LOCAL_PART != 0)
-        && local.split(|byte| *byte == b'.').all(|label| !label.is_empty())
-        && domain.len() <= 255
-        && domain.iter().all(|byte| PLAIN[usize::from(*byte)] & IN_DOMAIN != 0)
-        && domain.split(|byte| *byte == b'.').all(|label| {
-            labels += 1;
-            (1..=63).contains(&label.len())
-        })
-        && labels >= 2
+    let mut bytes = text.iter().enumerate();
+    let mut label = 0;
+    let domain = loop {
+        let Some((at, byte)) = bytes.next() else { return false };
+        match PLAIN[usize::from(*byte)] {
+            InAddress::Anywhere | InAddress::BeforeAt => label += 1,
+            InAddress::Dot if label > 0 => label = 0,
+            InAddress::At if label > 0 && at <= 64 => break at + 1,
+            _ => return false,
+        }
+    };
+    label = 0;
+    let mut labels = 1;
+    for (_, byte) in bytes {
+        match PLAIN[usize::from(*byte)] {
+            InAddress::Anywhere if label < 63 => label += 1,
+            InAddress::Dot if label > 0 => {
+                label = 0;
+                labels += 1;
+            }
+            _ => return false,
+        }
+    }
+    label > 0 && labels >= 2 && text.len() - domain <= 255
 }
 
-const IN_LOCAL_PART: u8 = 1;
-const IN_DOMAIN: u8 = 2;
+/// Where a byte may be in a plain address.
+#[derive(Clone, Copy)]
+enum InAddress {
+    Nowhere,
+    Anywhere,
+    BeforeAt,
+    Dot,
+    At,
+}
 
-/// In which parts of a plain address a byte occurs.
-const PLAIN: [u8; 256] = {
-    let mut parts = [0; 256];
+const PLAIN: [InAddress; 256] = {
+    let mut parts = [InAddress::Nowhere; 256];
     let mut byte = 0_u8;
     while byte < 0x80 {
         parts[byte as usize] = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' => IN_LOCAL_PART | IN_DOMAIN,
-            b'_' | b'+' | b'-' => IN_LOCAL_PART,
-            _ => 0,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => InAddress::Anywhere,
+            b'_' | b'+' | b'-' => InAddress::BeforeAt,
+            b'.' => InAddress::Dot,
+            b'@' => InAddress::At,
+            _ => InAddress::Nowhere,
         };
         byte += 1;
     }

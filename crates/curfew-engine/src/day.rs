@@ -109,7 +109,8 @@ impl Day {
             return Err(DateError::Malformed);
         };
         let digits = [y1, y2, y3, y4, m1, m2, d1, d2].map(|byte| byte.wrapping_sub(b'0'));
-        if digits.iter().any(|digit| *digit > 9) || !is_time_part(rest) {
+        let largest = digits.iter().fold(0, |largest, digit| *digit.max(&largest));
+        if largest > 9 || !is_time_part(rest) {
             return Err(DateError::Malformed);
         }
         let [y1, y2, y3, y4, m1, m2, d1, d2] = digits;
@@ -131,9 +132,14 @@ impl Day {
 }
 
 /// Whether what follows a date is nothing, or ` ` or `T` and a time with an optional zone.
+#[inline]
 fn is_time_part(rest: &[u8]) -> bool {
+    rest.is_empty() || is_separated_time(rest)
+}
+
+fn is_separated_time(rest: &[u8]) -> bool {
     let [b'T' | b't' | b' ', time @ ..] = rest else {
-        return rest.is_empty();
+        return false;
     };
     let time = match time {
         [head @ .., b'Z' | b'z'] => head,

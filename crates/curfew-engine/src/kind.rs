@@ -217,7 +217,7 @@ impl Catalog {
     }
 
     /// All kinds, in the order of their ids.
-    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+    pub fn kinds(&self) -> impl ExactSizeIterator<Item = &Kind> {
         self.kinds.iter()
     }
 

@@ -9,8 +9,9 @@ use crate::{Damaged, file::MainFile};
 const FRAME_HEADER: usize = 24;
 /// Where pages follow each other, this many bytes are read at once.
 const STRETCH_BYTES: usize = 64 * 1024;
-/// Pages are taken to follow each other if at most this many others lie between them.
-const STRIDE_MAX: u32 = 16;
+/// Pages are taken to follow each other where the next one is at most so far away: to read one page
+/// takes as long as to copy about six.
+const STRIDE_MAX: u32 = 4;
 /// Others hold the lock that counting the frames takes for a moment only.
 const COUNT_ATTEMPTS: u32 = 50;
 

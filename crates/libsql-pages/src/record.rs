@@ -24,16 +24,9 @@ impl Field {
     /// The whole number; `None` if the value is of another type. `bytes` is what was parsed.
     #[inline]
     pub fn integer(self, bytes: &[u8]) -> Option<i64> {
-        let width = usize::from(*INTEGER_LENGTHS.get(self.serial as usize)?);
-        let end = self.at as usize + width;
-        // Its bytes are the last ones of these eight.
-        match end.checked_sub(8).and_then(|start| bytes.get(start..end)?.first_chunk()) {
-            Some(eight) if width > 0 => {
-                let others = 64 - 8 * width;
-                Some(i64::from_be_bytes(*eight) << others >> others)
-            }
-            _ => integer_of(self.serial, bytes.get(self.at as usize..)?),
-        }
+        let end = self.at as usize + integer_length(self.serial)?;
+        integer_ending(self.serial, bytes, end)
+            .or_else(|| integer_of(self.serial, bytes.get(self.at as usize..)?))
     }
 
     /// The text, UTF-8 or not; `None` if the value is of another type. `bytes` is what was parsed.
@@ -255,21 +248,46 @@ fn integer_of(serial: u32, content: &[u8]) -> Option<i64> {
     }
 }
 
-/// The values of a record that has two, both whole numbers; `None` for others.
+/// The number of one of the serial types of whole numbers whose content ends at `end`; `None` also if
+/// fewer than eight bytes are before that.
 #[inline]
-pub(crate) fn two_numbers(record: &[u8]) -> Option<(i64, i64)> {
-    let &[3, first, second, ref content @ ..] = record else { return None };
-    let length = serial_length(first.into()).filter(|_| first < 12)?;
-    let number = integer_of(first.into(), content)?;
-    Some((number, integer_of(second.into(), content.get(length..)?)?))
+fn integer_ending(serial: u32, bytes: &[u8], end: usize) -> Option<i64> {
+    let others = match serial {
+        8 => return Some(0),
+        9 => return Some(1),
+        serial => 64 - 8 * integer_length(serial)?,
+    };
+    // Its bytes are the last ones of these eight.
+    let eight = bytes.get(end.checked_sub(8)?..end)?.first_chunk()?;
+    Some(i64::from_be_bytes(*eight) << others >> others)
+}
+
+/// How many bytes a whole number takes; `None` for the serial types of other values.
+#[inline]
+fn integer_length(serial: u32) -> Option<usize> {
+    const LENGTHS: [u8; 10] = [0, 1, 2, 3, 4, 6, 8, 0, 0, 0];
+    match serial {
+        1..=6 | 8 | 9 => Some(LENGTHS[serial as usize].into()),
+        _ => None,
+    }
+}
+
+/// The values of a record that is two whole numbers and nothing else, with at least five bytes before
+/// it; `None` for others.
+#[inline]
+pub(crate) fn two_numbers(bytes: &[u8], record: Range<usize>) -> Option<(i64, i64)> {
+    let &[3, first, second] = bytes.get(record.start..record.start + 3)? else { return None };
+    let middle = record.start + 3 + integer_length(first.into())?;
+    let end = middle + integer_length(second.into())?;
+    if end != record.end {
+        return None;
+    }
+    Some((integer_ending(first.into(), bytes, middle)?, integer_ending(second.into(), bytes, end)?))
 }
 
 /// Longer than any record that is found by [`SHORT_LENGTHS`]; and as often as a header of 127 bytes
 /// can have it, it fits into 32 bits.
 const LONG: u32 = 1 << 24;
-
-/// How many bytes whole numbers take; 0 also where the type is another.
-const INTEGER_LENGTHS: [u8; 10] = [0, 1, 2, 3, 4, 6, 8, 0, 0, 0];
 
 /// How many bytes values take whose serial type is one byte; [`LONG`] if there is no such type, or it
 /// has more bytes.

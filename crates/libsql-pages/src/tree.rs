@@ -508,10 +508,11 @@ impl<'p> IndexCursor<'p> {
     #[inline]
     fn parse(&mut self, found: bool) -> Result<bool, Damaged> {
         if found {
-            let bytes = self.cursor.bytes();
-            self.pair = two_numbers(bytes);
+            // One that continues on other pages is longer than two numbers.
+            let Payload { start, end, .. } = self.cursor.payload;
+            self.pair = two_numbers(self.cursor.page(), start..end);
             if self.pair.is_none() {
-                self.record.parse(bytes)?;
+                self.record.parse(self.cursor.bytes())?;
             }
         }
         Ok(found)

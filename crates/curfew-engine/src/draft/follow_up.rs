@@ -84,7 +84,7 @@ impl<'c> Planner<'c> {
                 metadata: Some(metadata.into()),
             };
             self.place(&mut message, contact.id, exclusions, input.rows);
-            draft.messages.push(message);
+            draft.add(message);
         }
     }
 

@@ -128,9 +128,14 @@ impl Message {
         }
     }
 
+    /// Whether step 4 skipped this message.
+    pub(crate) fn is_lower_priority(&self) -> bool {
+        matches!(self.placement, Placement::LowerPriority { .. })
+    }
+
     /// Whether step 4 skipped this message, so that the contact's others of `class` are not moved.
     pub(crate) fn pins(&self, class: KindClass, catalog: &Catalog) -> bool {
-        matches!(self.placement, Placement::LowerPriority { .. })
+        self.is_lower_priority()
             && std::mem::discriminant(&catalog.kind(self.kind).class)
                 == std::mem::discriminant(&class)
     }
@@ -221,6 +226,12 @@ impl Draft {
                 .iter()
                 .map(|row| if row.status.is_owned() { Fate::History } else { Fate::Committed }),
         );
+    }
+
+    /// Adds a message where its kind belongs, so that little is left to sort.
+    pub(super) fn add(&mut self, message: Message) {
+        let place = self.messages.iter().rposition(|other| other.kind <= message.kind);
+        self.messages.insert(place.map_or(0, |before| before + 1), message);
     }
 
     /// A number that changes when what is planned for the contact changes.

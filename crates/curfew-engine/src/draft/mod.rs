@@ -34,8 +34,8 @@ pub struct Planner<'c> {
     config: &'c PlanConfig,
     catalog: &'c Catalog,
     today: Today,
-    aep_before: Option<Day>,
-    aep_next: Option<Day>,
+    /// The enrollment dates before and after today.
+    aep: [Option<(Day, EventColumns)>; 2],
     /// The instances that take part and target every contact.
     campaigns_for_all: Vec<u16>,
 }
@@ -54,6 +54,8 @@ enum AlsoHandledBy {
 struct Candidate {
     kind: KindId,
     event: Day,
+    /// Of `event`.
+    columns: EventColumns,
     ideal: Day,
     deadline: Day,
     respects_windows: bool,
@@ -67,7 +69,7 @@ type Attributions = SmallVec<[Day; 6]>;
 impl<'c> Planner<'c> {
     /// A planner for `today`.
     pub fn new(config: &'c PlanConfig, catalog: &'c Catalog, today: Today) -> Self {
-        let (aep_before, aep_next) = aep_dates(config, today);
+        let aep = aep_dates(config, today).map(|day| day.map(|day| (day, EventColumns::of(day))));
         let campaigns_for_all = catalog
             .campaigns()
             .iter()
@@ -75,7 +77,7 @@ impl<'c> Planner<'c> {
             .filter(|(campaign, _)| campaign.targets_all && campaign.takes_part(today.day))
             .map(|(_, index)| index)
             .collect();
-        Self { config, catalog, today, aep_before, aep_next, campaigns_for_all }
+        Self { config, catalog, today, aep, campaigns_for_all }
     }
 
     /// The configuration.
@@ -246,6 +248,7 @@ impl<'c> Planner<'c> {
             Candidate {
                 kind: self.catalog.id_of(class),
                 event,
+                columns: EventColumns::of(event),
                 ideal,
                 deadline: event,
                 respects_windows: true,
@@ -272,10 +275,11 @@ impl<'c> Planner<'c> {
         draft: &mut Draft,
         attributions: &mut Attributions,
     ) {
-        for event in [self.aep_before, self.aep_next].into_iter().flatten() {
+        for (event, columns) in self.aep.into_iter().flatten() {
             let candidate = Candidate {
                 kind: self.catalog.id_of(KindClass::Aep),
                 event,
+                columns,
                 ideal: event,
                 deadline: event + i32::from(self.config.grace_days),
                 respects_windows: true,
@@ -335,6 +339,7 @@ impl<'c> Planner<'c> {
         Candidate {
             kind: self.catalog.id_of(KindClass::Campaign(index)),
             event: trigger,
+            columns: EventColumns::of(trigger),
             ideal,
             deadline,
             respects_windows: campaign.respects_windows,
@@ -374,6 +379,7 @@ impl<'c> Planner<'c> {
             let candidate = Candidate {
                 kind,
                 event: end,
+                columns: EventColumns::of(end),
                 ideal,
                 deadline: ideal + grace,
                 respects_windows: true,
@@ -397,7 +403,7 @@ impl<'c> Planner<'c> {
         attributions: Option<&mut Attributions>,
     ) {
         let kind = self.catalog.kind(candidate.kind);
-        let event = EventColumns::of(candidate.event);
+        let event = candidate.columns;
         let same_event = |row: &ExistingRow| {
             row.kind == StoredKind::Known(candidate.kind)
                 && row.instance_id.unwrap_or(0) == kind.instance_id
@@ -473,7 +479,7 @@ impl<'c> Planner<'c> {
                 _ => {}
             }
         }
-        draft.messages.push(message);
+        draft.add(message);
     }
 
     /// Attributes a message that is not considered by its ideal date alone, unless it was sent.
@@ -484,7 +490,7 @@ impl<'c> Planner<'c> {
         input: &ContactInput<'_>,
         attributions: &mut Attributions,
     ) {
-        let event = EventColumns::of(candidate.event);
+        let event = candidate.columns;
         let same_event = |row: &ExistingRow| {
             row.kind == StoredKind::Known(candidate.kind)
                 && row.instance_id.unwrap_or(0) == 0
@@ -527,7 +533,7 @@ fn committed_row_handling(
 
 /// The last enrollment date before today and the first one on or after it. A date that a year does
 /// not have is left out.
-fn aep_dates(config: &PlanConfig, today: Today) -> (Option<Day>, Option<Day>) {
+fn aep_dates(config: &PlanConfig, today: Today) -> [Option<Day>; 2] {
     // February 29 may be eight years away, and horizon and grace days may be ten years.
     let near = today.year - 20..=today.year + 20;
     let years: Vec<i16> =
@@ -537,8 +543,8 @@ fn aep_dates(config: &PlanConfig, today: Today) -> (Option<Day>, Option<Day>) {
             config.aep_dates.iter().filter_map(|(month, day)| Day::from_ymd(*year, *month, *day))
         })
     };
-    (
+    [
         dates().filter(|date| *date < today.day).max(),
         dates().filter(|date| *date >= today.day).min(),
-    )
+    ]
 }
