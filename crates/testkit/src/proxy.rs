@@ -38,8 +38,8 @@ struct State {
     delay_one_way: Duration,
     cut: Option<(Direction, u64)>,
     cut_next_response: bool,
-    /// What requests to addresses that begin so are answered with.
-    unknown: Option<(String, Vec<u8>)>,
+    /// What requests are answered with whose beginning has these bytes.
+    answered: Option<(Vec<u8>, Vec<u8>)>,
     connections: u64,
     requests: u64,
     bytes_to_server: u64,
@@ -130,22 +130,20 @@ impl Proxy {
 
     /// Answers every request itself, with this status and body.
     pub fn lie(&self, status: u16, body: &str) {
-        let length = body.len();
-        self.lie_bytes(
-            format!(
-                "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\n\
-                 content-length: {length}\r\nconnection: close\r\n\r\n{body}"
-            )
-            .into_bytes(),
-        );
+        self.lie_bytes(answer(status, body));
     }
 
     /// Answers requests to addresses that begin with `path` as a server that does not know them,
     /// with 404, and passes all others on.
     pub fn know_not(&self, path: &str) {
-        let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        let unknown = (format!("POST {path}"), answer.to_vec());
-        self.order(|state| state.unknown = Some(unknown));
+        self.lie_to(&format!("POST {path}"), 404, "");
+    }
+
+    /// Answers requests itself that have `part` in their head, or among the first bytes of their
+    /// body, and passes all others on.
+    pub fn lie_to(&self, part: &str, status: u16, body: &str) {
+        let answered = Some((part.as_bytes().to_vec(), answer(status, body)));
+        self.order(|state| state.answered = answered);
     }
 
     /// Answers every request itself, with these bytes, and closes the connection.
@@ -166,6 +164,7 @@ impl Proxy {
             state.mode = Mode::Pass;
             state.cut = None;
             state.cut_next_response = false;
+            state.answered = None;
         });
     }
 
@@ -343,8 +342,8 @@ impl Shared {
         if let (Mode::Lie(answer), Direction::ToServer) = (&state.mode, direction) {
             return (Fate::Answer(answer.clone()), Duration::ZERO);
         }
-        if let (Some((begin, answer)), Direction::ToServer) = (&state.unknown, direction)
-            && bytes.starts_with(begin.as_bytes())
+        if let (Some((part, answer)), Direction::ToServer) = (&state.answered, direction)
+            && bytes.windows(part.len()).any(|bytes| bytes == part)
         {
             return (Fate::Answer(answer.clone()), Duration::ZERO);
         }
@@ -443,6 +442,16 @@ impl Pair {
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
+}
+
+/// An answer after which the connection ends.
+fn answer(status: u16, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 /// Reads an HTTP request to the end of its body, so that the client has sent all before it is

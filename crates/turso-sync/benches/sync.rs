@@ -1,6 +1,9 @@
 //! How long pushing and pulling take, beside the ways that the libsql crate offers, in one run on
 //! one real server. Prints one line of tab-separated figures for each measurement; `cargo xtask
-//! bench sync` makes a table of them.
+//! bench sync` makes a table of them. `push` or `pull` as argument measures only that.
+//!
+//! What is compared is measured in turn, several times, and the fastest of each counts: others
+//! disturb it least.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
@@ -14,84 +17,121 @@ use libsql_link::{Location, Options};
 use rusqlite::Connection;
 use testkit::proxy::Proxy;
 use testkit::sqld::Sqld;
-use turso_sync::{CopyOptions, Existing, Place, Progress, PushEnd, PushOptions, Remote, Unwatched};
+use tokio::runtime::Runtime;
+use turso_sync::{
+    CopyOptions, Existing, Place, Progress, PullEnd, PullOptions, PushEnd, PushOptions, Remote,
+    Unwatched,
+};
 
-const RUNS: usize = 3;
+const PUSHES: usize = 3;
+const PULLS: usize = 5;
 /// Statements in one joined text.
 const STATEMENTS_PER_TEXT: usize = 1000;
+const ROUND_TRIP: Duration = Duration::from_millis(40);
 
 fn main() {
     libsql_link::initialize().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let folder = tempfile::tempdir().unwrap();
-    let before = folder.path().join("before.db");
+    if only.as_deref() != Some("pull") {
+        pushes(&runtime, folder.path());
+    }
+    if only.as_deref() != Some("push") {
+        pulls(&runtime, folder.path());
+    }
+}
+
+fn pushes(runtime: &Runtime, folder: &Path) {
+    let before = folder.join("before.db");
     fill(&before);
-
-    let joined = median(|| {
-        let sqld = Sqld::start();
-        serve(&before, &sqld.url());
-        let texts = texts();
-        let took = runtime.block_on(async {
-            let url = sqld.url();
-            let database = libsql::Builder::new_remote(url, String::new()).build().await.unwrap();
-            let conn = database.connect().unwrap();
-            let begun = Instant::now();
-            for text in &texts {
-                conn.execute_batch(text).await.unwrap();
-            }
-            begun.elapsed()
-        });
-        let rows = runtime.block_on(count(&sqld.url()));
-        assert_eq!(rows, 100_000);
-        took
-    });
+    let [mut joined, mut pushed, mut far] = [Duration::MAX; 3];
+    for _ in 0..PUSHES {
+        joined = joined.min(execute_batch(runtime, &before));
+        pushed = pushed.min(push(&before, Duration::ZERO));
+        far = far.min(push(&before, ROUND_TRIP));
+    }
     line("push: joined text through `execute_batch` of the libsql crate, not atomic", joined, None);
-    let pushed = median(|| push(&before, Duration::ZERO));
     line("push: `turso-sync push`", pushed, Some(joined));
-    let pushed = median(|| push(&before, Duration::from_millis(40)));
-    line("push: `turso-sync push`, 40 ms round trip", pushed, None);
+    line("push: `turso-sync push`, 40 ms round trip", far, None);
+}
 
+fn pulls(runtime: &Runtime, folder: &Path) {
     let sqld = Sqld::start();
-    let rows = folder.path().join("rows.db");
+    let rows = folder.join("rows.db");
     fill_wide(&rows);
     serve(&rows, &sqld.url());
-    let queried = median(|| {
-        runtime.block_on(async {
-            let database =
-                libsql::Builder::new_remote(sqld.url(), String::new()).build().await.unwrap();
-            let conn = database.connect().unwrap();
-            let begun = Instant::now();
-            let mut rows = conn.query("SELECT * FROM wide", ()).await.unwrap();
-            let mut bytes = 0;
-            while let Some(row) = rows.next().await.unwrap() {
-                for column in 0..row.column_count() {
-                    if let libsql::Value::Text(text) = row.get_value(column).unwrap() {
-                        bytes += text.len();
-                    }
-                }
-            }
-            assert!(bytes > 19_000_000);
-            begun.elapsed()
-        })
-    });
-    line("pull: `query()` of the libsql crate, rows dropped", queried, None);
-    let mut fetched = Vec::new();
-    let pulled = median(|| {
+    let proxy = Proxy::start(sqld.address());
+    proxy.set_delay(ROUND_TRIP);
+    let [mut queried, mut fetched, mut done, mut far, mut idle] = [Duration::MAX; 5];
+    for _ in 0..PULLS {
+        queried = queried.min(query(runtime, &sqld.url()));
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("wide.db");
-        let last = LastRow(Cell::new(None));
+        let (base, both) = init(&file, &sqld.url());
+        (fetched, done) = (fetched.min(base), done.min(both));
         let begun = Instant::now();
-        let report =
-            turso_sync::init(&file, &remote(&sqld.url()), Existing::default(), &last).unwrap();
-        let took = begun.elapsed();
-        assert_eq!(report.rows, 100_000);
-        fetched.push(last.0.get().unwrap().duration_since(begun));
-        took
-    });
-    let mut fetched = fetched.into_iter();
-    let fetched = median(|| fetched.next().unwrap());
+        let options = PullOptions::default();
+        let report = turso_sync::pull(&file, &remote(&sqld.url()), &options, &Unwatched).unwrap();
+        idle = idle.min(begun.elapsed());
+        assert_eq!((report.end, report.rows), (PullEnd::Nothing, 0));
+        far = far.min(init(&place.path().join("far.db"), &proxy.url()).0);
+    }
+    line("pull: `query()` of the libsql crate, rows dropped", queried, None);
     line("pull: `turso-sync init`, until the last row is in the base", fetched, Some(queried));
-    line("pull: `turso-sync init`, until both files are on the disk", pulled, Some(queried));
+    line("pull: `turso-sync init`, until both files are on the disk", done, Some(queried));
+    line("pull: `turso-sync init`, until the last row, 40 ms round trip", far, None);
+    line("pull: `turso-sync pull`, when nothing was written there", idle, Some(queried));
+}
+
+/// How long the older way of pushing takes: not atomic, one statement after the other.
+fn execute_batch(runtime: &Runtime, before: &Path) -> Duration {
+    let sqld = Sqld::start();
+    serve(before, &sqld.url());
+    let texts = texts();
+    let took = runtime.block_on(async {
+        let url = sqld.url();
+        let database = libsql::Builder::new_remote(url, String::new()).build().await.unwrap();
+        let conn = database.connect().unwrap();
+        let begun = Instant::now();
+        for text in &texts {
+            conn.execute_batch(text).await.unwrap();
+        }
+        begun.elapsed()
+    });
+    assert_eq!(runtime.block_on(count(&sqld.url())), 100_000);
+    took
+}
+
+/// How long it takes until all rows were there once.
+fn query(runtime: &Runtime, url: &str) -> Duration {
+    runtime.block_on(async {
+        let database =
+            libsql::Builder::new_remote(url.to_owned(), String::new()).build().await.unwrap();
+        let conn = database.connect().unwrap();
+        let begun = Instant::now();
+        let mut rows = conn.query("SELECT * FROM wide", ()).await.unwrap();
+        let mut bytes = 0;
+        while let Some(row) = rows.next().await.unwrap() {
+            for column in 0..row.column_count() {
+                if let libsql::Value::Text(text) = row.get_value(column).unwrap() {
+                    bytes += text.len();
+                }
+            }
+        }
+        assert!(bytes > 19_000_000);
+        begun.elapsed()
+    })
+}
+
+/// How long it takes until the last row is written, and until all is done.
+fn init(file: &Path, url: &str) -> (Duration, Duration) {
+    let last = LastRow(Cell::new(None));
+    let begun = Instant::now();
+    let report = turso_sync::init(file, &remote(url), Existing::default(), &last).unwrap();
+    let took = begun.elapsed();
+    assert_eq!(report.rows, 100_000);
+    (last.0.get().unwrap().duration_since(begun), took)
 }
 
 /// When the last row was written.
@@ -101,12 +141,6 @@ impl Progress for LastRow {
     fn advance(&self, _: &str, _: u64, _: u64) {
         self.0.set(Some(Instant::now()));
     }
-}
-
-fn median(mut measure: impl FnMut() -> Duration) -> Duration {
-    let mut times: Vec<Duration> = (0..RUNS).map(|_| measure()).collect();
-    times.sort();
-    times[RUNS / 2]
 }
 
 fn line(name: &str, took: Duration, baseline: Option<Duration>) {

@@ -217,6 +217,21 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A server lets others wait for a transaction for some seconds only; then it ends it.
+    #[error(
+        "{url} ended the transaction of this push {attempts} times, because other programs write \
+         there and it lets them wait for a few seconds only ({reason}); nothing was applied, and \
+         what was sent is kept: stop what writes there, or wait until it is quieter, and run the \
+         same command again"
+    )]
+    Interrupted {
+        /// The server's address.
+        url: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// What the server said last.
+        reason: String,
+    },
     /// The user said no.
     #[error("stopped before anything was changed")]
     Declined,
@@ -259,7 +274,8 @@ impl Error {
             | Self::Inconsistent { .. }
             | Self::KeepsChanging { .. }
             | Self::TargetChanging { .. }
-            | Self::Undecided { .. } => true,
+            | Self::Undecided { .. }
+            | Self::Interrupted { .. } => true,
             _ => false,
         }
     }

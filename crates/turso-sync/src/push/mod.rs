@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use libsql_diff::Diff;
 use libsql_link::blocking::Link;
@@ -43,6 +44,8 @@ const INLINE_BYTES_MAX: u64 = 512 << 10;
 const SENDERS: usize = 3;
 /// How often the transaction is sent.
 const ATTEMPTS_MAX: u32 = 5;
+/// After the first time that others took the server's database; longer each time.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How a push ended, if it did not fail.
 #[derive(Debug)]
@@ -227,6 +230,14 @@ impl Push<'_> {
                 }
                 _ if says.contains(&format!("no such function: {ZERO_SIGN}")) && tells_zeros => {
                     tells_zeros = false;
+                }
+                (LinkError::Busy { reason, .. } | LinkError::Expired { reason, .. }, _) => {
+                    if is_last {
+                        let (url, reason) = (self.url.to_owned(), reason.clone());
+                        return Err(Error::Interrupted { url, attempts: attempt, reason });
+                    }
+                    // Those who wait have their turn.
+                    std::thread::sleep(PAUSE * attempt);
                 }
                 _ if !is_last && (may_be_applied || error.is_transient()) => {}
                 _ if may_be_applied => {

@@ -6,7 +6,7 @@ use libsql_diff::{ApplyOptions, Diff, MergePolicy};
 use libsql_link::blocking::Link;
 
 use super::push::settle;
-use super::{Remote, carry_application_id, compare, copy_database, merged_with, open_working};
+use super::{Remote, carry_application_id, compare, merged_with, open_working};
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Step, watch};
 use crate::push::schema::Schema;
@@ -147,7 +147,9 @@ fn bring_in(
 /// Puts a copy of `incoming` in the place of a missing working file.
 pub(super) fn restore(folder: &Folder, incoming: &Path) -> Result<()> {
     let copy = folder.path().join("restored.db");
-    copy_database(incoming, &copy)?;
+    // Nobody else knows the file, and nothing of it is in a log: its bytes are all there is.
+    std::fs::copy(incoming, &copy).map_err(Error::io(&copy, "copying the base"))?;
+    crate::state::sync_file(&copy)?;
     // What may be left of the lost file would be taken for the new one's.
     remove_database(folder.file())?;
     std::fs::rename(&copy, folder.file())

@@ -9,7 +9,7 @@ use testkit::proxy::Proxy;
 
 use crate::{
     desk::Desk,
-    workflow::{names, server},
+    workflow::{names, on_server, server},
 };
 
 /// Every command that talks to the server, for the file `work.db`.
@@ -70,6 +70,8 @@ fn a_server_that_answers_each_call_in_time_but_slowly_ends_every_command_in_time
     let url = proxy.url();
     let desk = desk(&url);
     let before = desk.read("work.db");
+    // Else a pull would be done when the server has said that nothing is new.
+    on_server(&sqld, &["UPDATE contacts SET weight = 2 WHERE id = 3"]);
     // One call fits into the time; no command makes do with one.
     proxy.set_delay(Duration::from_millis(500));
     for command in commands(&url) {

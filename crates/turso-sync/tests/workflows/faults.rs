@@ -252,6 +252,30 @@ fn a_server_that_answers_nothing_ends_in_an_error_in_time() {
 }
 
 #[test]
+fn a_push_whose_transaction_the_server_ends_for_others_says_so_and_goes_on_later() {
+    let scene = Scene::new();
+    scene.change(1);
+    let server = impatient(&scene.proxy.url());
+    // As sqld answers when it gave another writer the lock.
+    let ended = |code: &str| {
+        format!(
+            r#"{{"baton":null,"base_url":null,"results":[{{"type":"error","error":{{"message":"it took too long","code":"{code}"}}}},{{"type":"ok","response":{{"type":"close"}}}}]}}"#
+        )
+    };
+    for code in ["TRANSACTION_TIMEOUT", "SQLITE_BUSY"] {
+        scene.proxy.lie_to("foreign_keys = OFF", 200, &ended(code));
+        let error = push_to(&scene.file, &server).unwrap_err();
+        assert!(matches!(error, Error::Interrupted { attempts: 5, .. }), "{error:?}");
+        assert!(error.to_string().contains("it took too long"), "{error}");
+        assert!(error.is_transient());
+    }
+    scene.proxy.resume();
+    let report = push_to(&scene.file, &server).unwrap();
+    assert!(report.resumed);
+    scene.desk.assert_server_is(&scene.file);
+}
+
+#[test]
 fn lies_change_nothing() {
     let scene = Scene::new();
     scene.change(1);
