@@ -94,6 +94,8 @@ struct Place {
     from: From,
     limit: usize,
     page_bytes: usize,
+    /// How many rows came so far.
+    rows: u64,
     /// Whether the last page was not full.
     is_done: bool,
 }
@@ -131,6 +133,13 @@ impl<'a> Asking<'a> {
                     if self.bytes >= BYTES_BEFORE_COUNTING && self.told.is_none() {
                         self.told = Some(self.tell(snapshot)?);
                     }
+                    // Else a server that always has another page would never come to an end.
+                    let count = self.told.as_ref().and_then(|told| told.counts.get(place.table));
+                    if count.is_some_and(|count| place.rows > *count) {
+                        let name = &self.tables[place.table].name;
+                        let what = format!("table {name}: more rows come than it counts");
+                        return Err(inconsistent(self.url, &what).into());
+                    }
                 }
             }
         }
@@ -158,6 +167,7 @@ impl<'a> Asking<'a> {
                 from: From::Start,
                 limit: FIRST_PAGE_ROWS,
                 page_bytes: PAGE_BYTES,
+                rows: 0,
                 is_done: false,
             })
             .collect();
@@ -230,6 +240,7 @@ impl<'a> Asking<'a> {
             return Err(odd("a page has another length than asked for").into());
         }
         place.is_done = count < limit;
+        place.rows += count as u64;
         if count == 0 {
             return Ok(());
         }
