@@ -71,10 +71,6 @@ impl turso_sync::Progress for Bar {
         self.0.total(rows);
     }
 
-    fn is_watched(&self) -> bool {
-        self.0.is_shown()
-    }
-
     fn advance(&self, table: &str, rows: u64, bytes: u64) {
         self.0.rows(table, rows, bytes);
     }

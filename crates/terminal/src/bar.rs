@@ -37,11 +37,6 @@ impl Bar {
         Self { is_shown, line: Mutex::new(None) }
     }
 
-    /// Whether anybody sees it.
-    pub fn is_shown(&self) -> bool {
-        self.is_shown
-    }
-
     /// Begins to show what is being done, with `total` of what is counted, where that is known.
     pub fn begin(&self, doing: &str, total: Option<u64>) {
         let mut line = self.line();

@@ -214,10 +214,6 @@ impl turso_sync::Progress for Bar {
         self.bar.total(rows);
     }
 
-    fn is_watched(&self) -> bool {
-        self.bar.is_shown()
-    }
-
     fn advance(&self, table: &str, rows: u64, bytes: u64) {
         self.bar.rows(table, rows, bytes);
     }

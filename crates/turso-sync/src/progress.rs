@@ -48,11 +48,6 @@ pub trait Progress {
         let _ = rows;
     }
 
-    /// Whether somebody watches: then it is worth a round trip to know totals.
-    fn is_watched(&self) -> bool {
-        false
-    }
-
     /// So far in this step: the table, rows of all tables, and bytes.
     fn advance(&self, table: &str, rows: u64, bytes: u64) {
         let _ = (table, rows, bytes);

@@ -13,9 +13,8 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use libsql_diff::quoted;
-use libsql_link::blocking::{Link, Snapshot};
-use libsql_link::{Error as LinkError, Position, Statement, Value};
+use libsql_link::blocking::Link;
+use libsql_link::{Error as LinkError, Position, Value};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
@@ -125,21 +124,6 @@ fn define(conn: &Connection, entry: &Entry) -> Result<()> {
     })
 }
 
-/// How many rows there are in all. Only to be shown: what came is counted again at the end.
-fn count(snapshot: &mut Snapshot, tables: &[Table]) -> Result<u64> {
-    let counts: Vec<Statement> = tables
-        .iter()
-        .map(|table| format!("SELECT count(*) FROM {}", quoted(&table.name)).into())
-        .collect();
-    let mut total = 0;
-    for some in counts.chunks(100) {
-        let rows = snapshot.query_all(some)?;
-        let rows = rows.iter().filter_map(|rows| rows.single()?.as_integer());
-        total += rows.map(i64::unsigned_abs).sum::<u64>();
-    }
-    Ok(total)
-}
-
 impl Fetch<'_> {
     fn run(self) -> Result<Fetched> {
         self.progress.step(Step::Asking);
@@ -181,9 +165,6 @@ impl Fetch<'_> {
             .iter()
             .map(|entry| Table::read(&conn, self.to, &entry.name))
             .collect::<Result<Vec<_>>>()?;
-        if self.progress.is_watched() {
-            self.progress.total(count(&mut snapshot, &tables)?);
-        }
         let has_sequences = schema.find("table", "sqlite_sequence").is_some();
         let (to, answers) = sync_channel(1);
         let mut asking = Asking::new(self.url, &tables, self.marked, has_sequences, to);

@@ -370,10 +370,6 @@ impl Progress for Watched {
         self.0.borrow_mut().last_mut().unwrap().1 = Some(rows);
     }
 
-    fn is_watched(&self) -> bool {
-        true
-    }
-
     fn advance(&self, _: &str, rows: u64, bytes: u64) {
         let mut steps = self.0.borrow_mut();
         let last = steps.last_mut().unwrap();
