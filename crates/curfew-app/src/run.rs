@@ -567,7 +567,7 @@ fn write_plan<'d>(
 ) -> Result<(), Error> {
     for issues in settlement.census.issues.chunks(batch_size) {
         Retry::default().run(|_| {
-            issues.iter().try_for_each(|(id, issue)| writer.issue(*id, issue))?;
+            writer.issues(issues)?;
             writer.commit_batch(None)
         })?;
     }

@@ -1,8 +1,8 @@
 //! The second half of a run: draft once more what changes, and write it batch by batch.
 //!
-//! In WAL mode three threads share the work on a large plan: one reads and drafts the next batch, one
-//! writes, and one moves the log into the database file. The first is never more than a batch ahead,
-//! so memory does not grow with the plan. Otherwise a reader would stand in the writer's way, and one
+//! In WAL mode three threads share the work on a large plan: one sums up the last batch and drafts the
+//! next, one writes, and one moves the log into the database file. The first is never more than a batch
+//! ahead, so memory does not grow with the plan. Otherwise a reader would stand in the writer's way, and one
 //! thread does everything.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 
 use curfew_engine::{Balance, Changed, ChangedMeanwhile, Changes, Draft, Planner, Settled};
 use curfew_store::{
-    Access, Applied, Database, LogWatch, PlanWriter, Retry, Scanner, StoreError, Visited,
+    Access, Applied, Database, LogWatch, NewIds, PlanWriter, Retry, Scanner, StoreError, Visited,
 };
 
 use crate::{
@@ -132,7 +132,7 @@ impl PlanWriting<'_, '_, '_> {
         let Self { database, planner, balance, batch_size, mut sink, .. } = self;
         let mut scanner = database.scanner(planner.config(), planner.catalog())?;
         for changed in each_batch(balance, batch_size) {
-            sink.write(&Batch::draft(&mut scanner, planner, &changed)?)?;
+            let _ = sink.write(&Batch::draft(&mut scanner, planner, &changed)?)?;
         }
         Ok(())
     }
@@ -148,10 +148,16 @@ impl PlanWriting<'_, '_, '_> {
         let moving = &Mutex::new(());
         thread::scope(|scope| {
             let (drafted, batches) = mpsc::sync_channel::<Result<Batch, Error>>(0);
-            scope.spawn(move || {
-                let draft_all = || {
+            let (written, to_sum_up) = mpsc::channel::<(Batch, NewIds)>();
+            let mut sums = sink.writer.sum_beside();
+            let drafting = scope.spawn(move || {
+                let mut draft_all = || {
                     let mut scanner = reader.scanner(planner.config(), planner.catalog())?;
                     for changed in each_batch(balance, batch_size) {
+                        // Before another batch takes memory.
+                        for (batch, ids) in to_sum_up.try_iter() {
+                            sums.add(&batch.contacts, ids);
+                        }
                         let held = lock(reading);
                         let batch = Batch::draft(&mut scanner, planner, &changed)?;
                         drop(held);
@@ -164,7 +170,13 @@ impl PlanWriting<'_, '_, '_> {
                 };
                 if let Err(error) = draft_all() {
                     let _ = drafted.send(Err(error));
+                    return None;
                 }
+                drop(drafted);
+                for (batch, ids) in to_sum_up {
+                    sums.add(&batch.contacts, ids);
+                }
+                Some(sums)
             });
 
             let (moves, wanted) = mpsc::sync_channel::<()>(1);
@@ -177,7 +189,10 @@ impl PlanWriting<'_, '_, '_> {
             });
 
             for batch in batches {
-                sink.write(&batch?)?;
+                let batch = batch?;
+                let ids = sink.write(&batch)?;
+                // Where nobody takes them, there are no sums either.
+                let _ = written.send((batch, ids));
                 let bytes = watch.bytes();
                 if bytes >= LOG_BYTES_MAX {
                     let _held = (lock(moving), lock(reading));
@@ -186,6 +201,10 @@ impl PlanWriting<'_, '_, '_> {
                     // One that is waiting will do.
                     let _ = moves.try_send(());
                 }
+            }
+            drop(written);
+            if let Some(sums) = drafting.join().expect("the drafting thread panicked") {
+                sink.writer.add_sums(&sums);
             }
             Ok(())
         })
@@ -203,7 +222,7 @@ pub(crate) struct Sink<'w, 'd, 'p> {
 }
 
 impl Sink<'_, '_, '_> {
-    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+    fn write(&mut self, batch: &Batch) -> Result<NewIds, Error> {
         let contacts = &batch.contacts;
         self.report.contacts_postponed += batch.postponed;
         if !contacts.is_empty() {
@@ -241,7 +260,7 @@ impl Sink<'_, '_, '_> {
             Err(error) => return Err(error.into()),
         }
         self.progress.advance(batch.looked_at);
-        Ok(())
+        Ok(self.writer.take_new_ids())
     }
 }
 

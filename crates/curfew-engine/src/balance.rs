@@ -782,8 +782,15 @@ fn move_day(
         while first_free <= last && volume[first_free] >= limits.cap {
             first_free += 1;
         }
-        let to = (first_free..=last)
-            .find(|to| volume[*to] < limits.cap && ledger.may_move(record, *to - from, planner));
+        // Looked up once, and only for messages that have somewhere to go.
+        let mut contact = None;
+        let room_days = usize::from(ledger.records[record].room_days);
+        let to = (first_free..=last.min(from + room_days)).find(|to| {
+            volume[*to] < limits.cap && {
+                let contact = *contact.get_or_insert_with(|| ledger.contact_of(record));
+                ledger.may_move(record, contact, *to - from, planner)
+            }
+        });
         if let Some(to) = to {
             ledger.move_by(record, to - from);
             volume[from] -= 1;
@@ -802,15 +809,11 @@ impl Ledger {
         }
     }
 
-    /// Whether a message may go out this many days later: not after its deadline, on an open day,
-    /// and on a day on which the contact has nothing else.
-    fn may_move(&self, index: usize, days: usize, planner: &Planner<'_>) -> bool {
+    /// Whether a message of this contact may go out this many days later, which is not after its
+    /// deadline: on an open day on which the contact has nothing else.
+    fn may_move(&self, index: usize, contact: usize, days: usize, planner: &Planner<'_>) -> bool {
         let record = &self.records[index];
-        if days > usize::from(record.room_days) {
-            return false;
-        }
         let date = record.date + i32::try_from(days).expect("at most max_overflow_days");
-        let contact = self.contact_of(index);
         if self.range(contact).any(|other| self.records[other].date == date) {
             return false;
         }

@@ -1,4 +1,5 @@
-//! Many new rows in one statement: `INSERT … SELECT` from a table that exists only while it is read.
+//! Many rows in one statement: `INSERT … SELECT`, or another that reads from a table which exists
+//! only while it is read.
 //!
 //! A statement for each row costs more in SQLite than the row: cursors are opened on the table and
 //! each index, and the sequence of ids is read and written. With one statement for a batch this is
@@ -6,7 +7,7 @@
 //!
 //! What the unsafe code relies on:
 //! * SQLite calls a virtual table only from within `sqlite3_step` and `sqlite3_reset` of the
-//!   statement that reads it, on the same thread. [`BulkInsert::execute`] resets the statement before
+//!   statement that reads it, on the same thread. [`Bulk::execute`] resets the statement before
 //!   it returns, so no call happens while the rows are not borrowed.
 //! * The rows reach the table through `sqlite3_bind_pointer`, which no SQL text can forge: whoever
 //!   else reads the table finds it empty.
@@ -26,17 +27,17 @@ use rusqlite::{Connection, ffi, types::ValueRef};
 
 type SqlResult<T> = rusqlite::Result<T>;
 
-/// Rows to insert, one after the other.
+/// Rows to hand over, one after the other.
 pub(crate) trait NewRows {
     /// Goes to the next row. `false`: there is none.
     fn advance(&mut self) -> bool;
-    /// A value of the current row, by its place in the columns of [`BulkInsert::prepare`].
+    /// A value of the current row, by its place in the columns of the statement: `c0`, `c1` and so on.
     fn value(&self, at: usize) -> ValueRef<'_>;
 }
 
-/// A statement that inserts many rows.
+/// A statement that takes in many rows.
 #[derive(Debug)]
-pub(crate) struct BulkInsert<'d> {
+pub(crate) struct Bulk<'d> {
     db: NonNull<ffi::sqlite3>,
     statement: NonNull<ffi::sqlite3_stmt>,
     connection: PhantomData<&'d Connection>,
@@ -45,32 +46,23 @@ pub(crate) struct BulkInsert<'d> {
 const MODULE_NAME: &CStr = c"curfew_new_rows";
 /// Tells our pointers from those of others.
 const POINTER_TYPE: &CStr = c"curfew_new_rows";
+/// How many columns the table has: as many as any statement needs.
+const WIDTH: usize = 16;
 
-impl<'d> BulkInsert<'d> {
-    /// Prepares a statement that inserts rows with a value from [`NewRows`] for each of `columns`
-    /// and one for all rows for each of `constants`, bound here.
+impl<'d> Bulk<'d> {
+    /// A statement that inserts rows with a value from [`NewRows`] for each of `columns` and one for
+    /// all rows for each of `constants`, bound here.
     ///
     /// A conflict rolls the transaction back (`OR ROLLBACK`): otherwise SQLite would note the former
     /// content of every page it changes, to undo this statement alone.
-    pub(crate) fn prepare(
+    pub(crate) fn insert(
         connection: &'d Connection,
         table: &str,
         columns: &[&str],
         constants: &[(&str, &str)],
     ) -> SqlResult<Self> {
-        let width = columns.len();
-        // SAFETY: the handle is used as long as the connection is borrowed.
-        let db = unsafe { connection.handle() };
-        // SAFETY: name and module live for ever; the client data is a number, not an address.
-        let code = unsafe {
-            let data = ptr::without_provenance_mut(width);
-            ffi::sqlite3_create_module_v2(db, MODULE_NAME.as_ptr(), &raw const MODULE.0, data, None)
-        };
-        let db = NonNull::new(db).expect("an open connection has a handle");
-        check(db, code)?;
-
         let names = columns.iter().chain(constants.iter().map(|(name, _)| name));
-        let values = (0..width)
+        let values = (0..columns.len())
             .map(|at| format!("c{at}"))
             .chain((0..constants.len()).map(|at| format!("?{}", at + 2)));
         let sql = format!(
@@ -78,6 +70,31 @@ impl<'d> BulkInsert<'d> {
             names.copied().collect::<Vec<_>>().join(", "),
             values.collect::<Vec<_>>().join(", "),
         );
+        let constants: Vec<&str> = constants.iter().map(|(_, value)| *value).collect();
+        Self::prepare(connection, &sql, &constants)
+    }
+
+    /// Another statement that reads `curfew_new_rows(?1)`, with texts for the parameters from `?2` on.
+    pub(crate) fn prepare(
+        connection: &'d Connection,
+        sql: &str,
+        constants: &[&str],
+    ) -> SqlResult<Self> {
+        // SAFETY: the handle is used as long as the connection is borrowed.
+        let db = unsafe { connection.handle() };
+        let db = NonNull::new(db).expect("an open connection has a handle");
+        // Who makes it anew takes it from the statements that use it.
+        let is_known = connection
+            .prepare("SELECT 1 FROM pragma_module_list WHERE name = ?1")?
+            .exists([MODULE_NAME.to_str().unwrap_or_default()])?;
+        if !is_known {
+            // SAFETY: name and module live for ever; there is no client data.
+            let code = unsafe {
+                let (name, module) = (MODULE_NAME.as_ptr(), &raw const MODULE.0);
+                ffi::sqlite3_create_module_v2(db.as_ptr(), name, module, ptr::null_mut(), None)
+            };
+            check(db, code)?;
+        }
         let mut statement = ptr::null_mut();
         // SAFETY: the text is as long as it says and is only read during the call.
         let code = unsafe {
@@ -93,7 +110,7 @@ impl<'d> BulkInsert<'d> {
         check(db, code)?;
         let statement = NonNull::new(statement).expect("the text is not empty");
         let prepared = Self { db, statement, connection: PhantomData };
-        for (at, (_, value)) in (2..).zip(constants) {
+        for (at, value) in (2..).zip(constants) {
             // SAFETY: the statement is live; `SQLITE_TRANSIENT` has the text copied.
             let code = unsafe {
                 ffi::sqlite3_bind_text(
@@ -109,10 +126,11 @@ impl<'d> BulkInsert<'d> {
         Ok(prepared)
     }
 
-    /// Inserts all rows and says how many there were.
+    /// Takes in all rows and says how many there were.
     ///
     /// # Errors
-    /// If a constraint refuses a row, and with some other errors, the transaction is rolled back.
+    /// If a constraint refuses a row of a statement with `OR ROLLBACK`, and with some other errors,
+    /// the transaction is rolled back.
     pub(crate) fn execute(&mut self, rows: &mut dyn NewRows) -> SqlResult<u64> {
         let mut feed = Feed { rows, count: 0 };
         let statement = self.statement.as_ptr();
@@ -136,7 +154,7 @@ impl<'d> BulkInsert<'d> {
     }
 }
 
-impl Drop for BulkInsert<'_> {
+impl Drop for Bulk<'_> {
     fn drop(&mut self) {
         // SAFETY: the statement is live and not used after this. The code repeats an earlier error.
         unsafe { ffi::sqlite3_finalize(self.statement.as_ptr()) };
@@ -171,11 +189,10 @@ struct Feed<'r> {
     count: u64,
 }
 
-/// The table of a statement. It holds nothing but its number of columns.
+/// The table of a statement. It holds nothing.
 #[repr(C)]
 struct Source {
     base: ffi::sqlite3_vtab,
-    width: c_int,
 }
 
 #[repr(C)]
@@ -229,22 +246,21 @@ fn guarded(work: impl FnOnce() -> c_int) -> c_int {
 
 unsafe extern "C" fn connect(
     db: *mut ffi::sqlite3,
-    data: *mut c_void,
+    _: *mut c_void,
     _: c_int,
     _: *const *const c_char,
     table: *mut *mut ffi::sqlite3_vtab,
     _: *mut *mut c_char,
 ) -> c_int {
     guarded(|| {
-        let width = data.addr();
-        let columns: Vec<String> = (0..width).map(|at| format!("c{at}")).collect();
+        let columns: Vec<String> = (0..WIDTH).map(|at| format!("c{at}")).collect();
         let sql = format!("CREATE TABLE x({}, source HIDDEN)\0", columns.join(", "));
         // SAFETY: `db` is the connection that calls, and the text ends with NUL.
         let code = unsafe { ffi::sqlite3_declare_vtab(db, sql.as_ptr().cast()) };
         if code == ffi::SQLITE_OK {
             let base =
                 ffi::sqlite3_vtab { pModule: ptr::null(), nRef: 0, zErrMsg: ptr::null_mut() };
-            let source = Box::new(Source { base, width: length(width) });
+            let source = Box::new(Source { base });
             // SAFETY: SQLite waits for the address here, gives it to every further call, and frees
             // it with `disconnect`. `base` is the first field.
             unsafe { *table = Box::into_raw(source).cast() };
@@ -261,12 +277,12 @@ unsafe extern "C" fn disconnect(table: *mut ffi::sqlite3_vtab) -> c_int {
 
 /// The only plan: all rows of the source, which must be given.
 unsafe extern "C" fn best_index(
-    table: *mut ffi::sqlite3_vtab,
+    _: *mut ffi::sqlite3_vtab,
     info: *mut ffi::sqlite3_index_info,
 ) -> c_int {
-    // SAFETY: both were made by SQLite and by `connect`; the two arrays have `nConstraint` elements.
+    // SAFETY: made by SQLite; the two arrays have `nConstraint` elements.
     unsafe {
-        let width = (*table.cast::<Source>()).width;
+        let width = length(WIDTH);
         let info = &mut *info;
         for at in 0..usize::try_from(info.nConstraint).unwrap_or(0) {
             let constraint = &*info.aConstraint.add(at);
@@ -309,7 +325,7 @@ unsafe extern "C" fn filter(
     values: *mut *mut ffi::sqlite3_value,
 ) -> c_int {
     // SAFETY: the cursor was made by `open`; `values` has `count` elements. Only
-    // `BulkInsert::execute` binds a pointer of this type, to a feed that outlives the statement's
+    // `Bulk::execute` binds a pointer of this type, to a feed that outlives the statement's
     // step. The lifetime is none that could be named here; nothing keeps the feed.
     unsafe {
         let cursor = &mut *cursor.cast::<Cursor>();
@@ -454,7 +470,7 @@ mod tests {
     #[test]
     fn every_sort_of_value_arrives_as_it_is() {
         let db = table("");
-        let mut insert = BulkInsert::prepare(&db, "main.t", &COLUMNS, &[("run", "r\0é")]).unwrap();
+        let mut insert = Bulk::insert(&db, "main.t", &COLUMNS, &[("run", "r\0é")]).unwrap();
         assert_eq!(insert.execute(&mut Numbers::to(2)).unwrap(), 2);
         assert_eq!(insert.execute(&mut Numbers::to(0)).unwrap(), 0);
         assert_eq!(insert.execute(&mut Numbers::to(1)).unwrap(), 1);
@@ -468,9 +484,30 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_exist_are_changed_and_deleted() {
+        let db = table("");
+        Bulk::insert(&db, "main.t", &COLUMNS, &[]).unwrap().execute(&mut Numbers::to(9)).unwrap();
+        let sql = "UPDATE OR ROLLBACK main.t SET words = n.c1 || ?2, run = n.c3
+                   FROM curfew_new_rows(?1) AS n WHERE t.id = n.c0 + 1 AND t.number <> 3";
+        let mut update = Bulk::prepare(&db, sql, &["!"]).unwrap();
+        assert_eq!(update.execute(&mut Numbers::to(3)).unwrap(), 3);
+        assert_eq!(db.changes(), 2);
+        let sql = "DELETE FROM main.t WHERE id IN (SELECT c0 FROM curfew_new_rows(?1))";
+        let mut delete = Bulk::prepare(&db, sql, &[]).unwrap();
+        delete.execute(&mut Numbers::to(1)).unwrap();
+        assert_eq!(db.changes(), 1);
+        update.execute(&mut Numbers::to(0)).unwrap();
+        assert_eq!(db.changes(), 0);
+        assert_eq!(
+            text(&db, "SELECT group_concat(id || words, ' ') FROM t WHERE id < 6"),
+            "2row 1! 3row 3 4row 3! 5row 5"
+        );
+    }
+
+    #[test]
     fn a_conflict_rolls_everything_back_and_says_what_it_was() {
         let db = table(", CHECK (number <> 3)");
-        let mut insert = BulkInsert::prepare(&db, "main.t", &COLUMNS, &[]).unwrap();
+        let mut insert = Bulk::insert(&db, "main.t", &COLUMNS, &[]).unwrap();
         db.execute_batch("BEGIN IMMEDIATE").unwrap();
         insert.execute(&mut Numbers::to(2)).unwrap();
         let error = insert.execute(&mut Numbers::to(5)).unwrap_err();
@@ -498,7 +535,7 @@ mod tests {
             }
         }
         let db = table("");
-        let mut insert = BulkInsert::prepare(&db, "main.t", &COLUMNS, &[]).unwrap();
+        let mut insert = Bulk::insert(&db, "main.t", &COLUMNS, &[]).unwrap();
         assert!(insert.execute(&mut Broken).is_err());
         assert_eq!(text(&db, "SELECT CAST(count(*) AS TEXT) FROM t"), "0");
     }
@@ -506,7 +543,7 @@ mod tests {
     #[test]
     fn whoever_else_reads_the_table_finds_nothing() {
         let db = table("");
-        let _insert = BulkInsert::prepare(&db, "main.t", &COLUMNS, &[]).unwrap();
+        let _insert = Bulk::insert(&db, "main.t", &COLUMNS, &[]).unwrap();
         let count = |sql| db.query_row(sql, [], |row| row.get::<_, i64>(0));
         assert_eq!(count("SELECT count(*) FROM curfew_new_rows(NULL)").unwrap(), 0);
         assert_eq!(count("SELECT count(*) FROM curfew_new_rows(12345)").unwrap(), 0);
@@ -516,7 +553,7 @@ mod tests {
     #[test]
     fn a_change_of_the_schema_between_two_executions_does_no_harm() {
         let db = table("");
-        let mut insert = BulkInsert::prepare(&db, "main.t", &COLUMNS, &[("run", "r1")]).unwrap();
+        let mut insert = Bulk::insert(&db, "main.t", &COLUMNS, &[("run", "r1")]).unwrap();
         insert.execute(&mut Numbers::to(1)).unwrap();
         db.execute_batch("ALTER TABLE t ADD COLUMN more DEFAULT 'm'").unwrap();
         insert.execute(&mut Numbers::to(2)).unwrap();

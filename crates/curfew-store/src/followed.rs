@@ -5,6 +5,8 @@
 //! constant, in columns that store them as they are. Where anything else may change a row (triggers
 //! of the database's owner, a clause of the table that settles conflicts), nothing is followed.
 
+use std::sync::Arc;
+
 use libsql_pages::encode;
 use rusqlite::{
     Connection,
@@ -24,7 +26,7 @@ type SqlResult<T> = rusqlite::Result<T>;
 #[derive(Debug)]
 pub(crate) struct Followed {
     /// `None` where it is not known how rows are stored, or what else changes with them.
-    form: Option<RowForm>,
+    form: Option<Arc<RowForm>>,
     /// What the committed changes do to the checksum; `None` if that is not known.
     committed: Option<Checksum>,
     /// The same with what the open transaction has written so far.
@@ -64,7 +66,7 @@ impl Followed {
         columns: &[&str],
         constants: &[(&str, &str)],
     ) -> SqlResult<Self> {
-        let form = RowForm::of(db, table, columns, constants)?;
+        let form = RowForm::of(db, table, columns, constants)?.map(Arc::new);
         let committed = form.as_ref().map(|_| Checksum::default());
         Ok(Self { form, committed, pending: committed, record: Vec::new() })
     }
@@ -105,6 +107,18 @@ impl Followed {
         }
     }
 
+    /// Another one for rows that this connection writes, to be added later.
+    pub(crate) fn beside(&self) -> Self {
+        let nothing = self.form.as_ref().map(|_| Checksum::default());
+        Self { form: self.form.clone(), committed: nothing, pending: nothing, record: Vec::new() }
+    }
+
+    /// Adds another one, of which everything is committed.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.pending = added(self.pending, other.pending);
+        self.committed = added(self.committed, other.pending);
+    }
+
     /// What it does to the checksum if this row, in the order of the table's columns, goes.
     pub(crate) fn removal(&mut self, id: i64, row: &[ValueRef<'_>]) -> Option<Checksum> {
         let form = self.form.as_ref().filter(|form| form.columns.len() == row.len())?;
@@ -129,11 +143,14 @@ impl Followed {
 
     /// A change is written, see [`Followed::removal`] and [`Followed::change`].
     pub(crate) fn note(&mut self, change: Option<Checksum>) {
-        self.pending = self.pending.zip(change).map(|(mut sum, change)| {
-            sum += change;
-            sum
-        });
+        self.pending = added(self.pending, change);
     }
+}
+
+fn added(sum: Option<Checksum>, change: Option<Checksum>) -> Option<Checksum> {
+    let mut sum = sum?;
+    sum += change?;
+    Some(sum)
 }
 
 impl RowForm {

@@ -8,7 +8,7 @@
 //! feed, and the JSON array `[id, run_id, schedule_id, contact_id, what, why, old_values,
 //! recorded_at]` without blanks. Before the first entry stand 64 zeros.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, mem};
 
 use rusqlite::{Connection, OptionalExtension as _, Statement, params, types::ValueRef};
 
@@ -74,6 +74,14 @@ pub(crate) struct Entry<'a> {
     pub(crate) recorded_at: &'a str,
 }
 
+/// What ties an entry to the one before it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: i64,
+    pub(crate) previous_hash: String,
+    pub(crate) hash: String,
+}
+
 /// The end of the chain, where entries are added. Valid within one transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
@@ -110,6 +118,25 @@ impl Chain {
         insert: &mut Statement<'_>,
         entry: &Entry<'_>,
     ) -> rusqlite::Result<()> {
+        let link = self.link(entry);
+        insert.execute(params![
+            link.id,
+            entry.run_id,
+            entry.schedule_id,
+            entry.contact_id,
+            entry.what.text(),
+            entry.why,
+            entry.old_values,
+            entry.recorded_at,
+            link.previous_hash,
+            link.hash
+        ])?;
+        Ok(())
+    }
+
+    /// Makes an entry the last one of the chain; it is to be inserted as that, or all is to be rolled
+    /// back.
+    pub(crate) fn link(&mut self, entry: &Entry<'_>) -> Link {
         let id = self.last_id + 1;
         let fields = (
             id,
@@ -122,13 +149,8 @@ impl Chain {
             entry.recorded_at,
         );
         let hash = hash_of(&self.hash, &fields);
-        insert.execute(params![
-            fields.0, fields.1, fields.2, fields.3, fields.4, fields.5, fields.6, fields.7,
-            self.hash, hash
-        ])?;
         self.last_id = id;
-        self.hash = hash;
-        Ok(())
+        Link { id, previous_hash: mem::replace(&mut self.hash, hash.clone()), hash }
     }
 
     /// The last entry, if there is one.
@@ -138,10 +160,12 @@ impl Chain {
 }
 
 fn hash_of(previous: &str, fields: &impl serde::Serialize) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(previous.as_bytes()).update(b"\n");
-    serde_json::to_writer(&mut hasher, fields).expect("numbers and texts are JSON");
-    hasher.finalize().to_hex().to_string()
+    // In one piece, as the hash takes many small ones slowly.
+    let mut text = Vec::with_capacity(1024);
+    text.extend_from_slice(previous.as_bytes());
+    text.push(b'\n');
+    serde_json::to_writer(&mut text, fields).expect("numbers and texts are JSON");
+    blake3::hash(&text).to_hex().to_string()
 }
 
 /// All columns of a row as a JSON object in the order of the columns, each value in a form from which

@@ -46,4 +46,4 @@ pub use migrate::{MigrationReport, Step};
 pub use retry::Retry;
 pub use runs::{Run, RunEnd, RunStart, RunStatus};
 pub use scan::{Scanner, Visited};
-pub use writer::{Applied, PlanWriter, Written};
+pub use writer::{Applied, NewIds, NewRowSums, PlanWriter, Written};

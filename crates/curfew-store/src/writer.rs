@@ -1,23 +1,29 @@
 //! Writing a plan: the differences between the rows that exist and those that are wanted.
 
-use std::{borrow::Cow, ops::AddAssign, slice};
+use std::{
+    borrow::Cow,
+    mem,
+    ops::{AddAssign, RangeInclusive},
+    slice,
+};
 
 use curfew_engine::{
     Catalog, Change, Changes, Day, Issue, Kind, PlanConfig, SkipReason, Status, TargetStatus,
     WantedRow,
 };
 use rusqlite::{
-    ErrorCode, Row, Statement, ToSql,
+    Connection, ErrorCode, Row, Statement, ToSql,
     types::{ToSqlOutput, ValueRef},
 };
 
 use crate::{
     Checksum, Database, StoreError,
-    bulk::{BulkInsert, NewRows},
+    bulk::{Bulk, NewRows},
     cell::{integer, text},
     followed::Followed,
-    history::{Chain, Entry, Happening, old_values},
+    history::{Chain, Entry, GUARDS, Happening, Link, old_values},
     runs::record_progress,
+    schema::Table,
 };
 
 type SqlResult<T> = rusqlite::Result<T>;
@@ -90,29 +96,82 @@ pub struct PlanWriter<'d> {
     columns: Vec<String>,
     /// The end of the history, while a transaction is open.
     chain: Option<Chain>,
-    /// Whether each row is inserted on its own, in this transaction.
-    one_by_one: bool,
+    /// What is written row by row in this transaction.
+    one_by_one: OneByOne,
     committed: Written,
     pending: Written,
     sum: Followed,
+    /// Whether the new rows of many contacts are summed up elsewhere; their ids, of the open
+    /// transaction, and of the last that was committed.
+    sums_beside: bool,
+    pending_ids: NewIds,
+    committed_ids: NewIds,
 }
+
+/// The ids of new rows that are still to be summed up.
+#[derive(Debug, Default)]
+#[must_use = "the rows are to be summed up"]
+pub struct NewIds(Vec<RangeInclusive<i64>>);
+
+/// Sums up new rows beside the writer that has inserted them, see [`PlanWriter::sum_beside`].
+#[derive(Debug)]
+pub struct NewRowSums<'d> {
+    sum: Followed,
+    config: &'d PlanConfig,
+    catalog: &'d Catalog,
+}
+
+impl NewRowSums<'_> {
+    /// Takes in the new rows of a batch: what was given to [`PlanWriter::apply_all`], and what
+    /// [`PlanWriter::take_new_ids`] gave after the commit.
+    pub fn add(&mut self, contacts: &[(i64, Changes)], ids: NewIds) {
+        let mut rows = NewRowsOf::new(contacts, self.config, self.catalog);
+        for id in ids.0.into_iter().flatten() {
+            if !rows.advance() {
+                // These are not the rows with these ids.
+                return self.sum.lose();
+            }
+            self.sum.add_new(id, |at| rows.value(at));
+        }
+    }
+}
+
+/// Tables whose rows are written one at a time: their owner has triggers on them. What a trigger does
+/// on a conflict is for its owner to say; `OR ROLLBACK`, by which many rows are written at once, would
+/// decide it.
+#[derive(Clone, Copy, Debug, Default)]
+struct OneByOne {
+    /// `email_schedules` and `schedule_history`.
+    rows: bool,
+    targets: bool,
+    issues: bool,
+}
+
+/// Contacts whose rows are deleted, and inserted, with one statement for each of the two. Few enough
+/// that the pages of indexes that both change stay in the cache; more gain nothing.
+const CONTACTS_AT_ONCE: usize = 500;
 
 #[derive(Debug)]
 struct Statements<'d> {
-    /// Whether the table has triggers of its owner.
+    /// Tables with triggers of their owner.
     triggers: Statement<'d>,
     highest: Statement<'d>,
     former: Statement<'d>,
     insert: Statement<'d>,
-    insert_many: BulkInsert<'d>,
+    insert_many: Bulk<'d>,
     update: Statement<'d>,
     expire: Statement<'d>,
     lower_case: Statement<'d>,
     vacate: Statement<'d>,
     delete: Statement<'d>,
+    delete_many: Bulk<'d>,
     history: Statement<'d>,
+    history_many: Bulk<'d>,
     target: Statement<'d>,
+    /// `None` if targets have no rowid to be found by.
+    target_many: Option<Bulk<'d>>,
     issue: Statement<'d>,
+    issue_many: Bulk<'d>,
 }
 
 /// The columns of a row that a plan decides, in the order of [`PlannedRow::value`].
@@ -153,11 +212,15 @@ const UPDATED_AT: usize = RUN_ID + 2;
 
 /// A row as it is before it is changed.
 #[derive(Debug)]
-struct Former {
+struct Former<'c> {
+    contact_id: i64,
+    id: i64,
+    change: &'c Change,
+    what: Happening,
+    /// For the history.
+    why: Cow<'static, str>,
     /// See [`old_values`].
     values: String,
-    /// What will be different, for an update.
-    why: String,
     /// What the change does to the checksum; `None` if that is not known.
     sum: Option<Checksum>,
 }
@@ -201,11 +264,39 @@ impl<'d> PlanWriter<'d> {
             statements,
             columns,
             chain: None,
-            one_by_one: false,
+            one_by_one: OneByOne::default(),
             committed: Written::default(),
             pending: Written::default(),
             sum,
+            sums_beside: false,
+            pending_ids: NewIds::default(),
+            committed_ids: NewIds::default(),
         })
+    }
+
+    /// From now on the new rows of [`PlanWriter::apply_all`] are to be summed up by the caller, for
+    /// [`PlanWriter::checksum_after`], on another thread perhaps: after each commit, what
+    /// [`PlanWriter::take_new_ids`] gives goes to [`NewRowSums::add`], and in the end that to
+    /// [`PlanWriter::add_sums`].
+    pub fn sum_beside(&mut self) -> NewRowSums<'d> {
+        self.sums_beside = true;
+        NewRowSums { sum: self.sum.beside(), config: self.config, catalog: self.catalog }
+    }
+
+    /// The ids of the rows that are still to be summed up of the batch that was committed last.
+    pub fn take_new_ids(&mut self) -> NewIds {
+        mem::take(&mut self.committed_ids)
+    }
+
+    /// Ends what [`PlanWriter::sum_beside`] began.
+    pub fn add_sums(&mut self, sums: &NewRowSums<'_>) {
+        self.sum.join(&sums.sum);
+        if !self.committed_ids.0.is_empty() {
+            // Nobody has taken them.
+            self.sum.lose();
+            self.sum.commit();
+        }
+        self.sums_beside = false;
     }
 
     /// What has been committed so far.
@@ -214,11 +305,11 @@ impl<'d> PlanWriter<'d> {
     }
 
     /// The checksum of `email_schedules` after all that is committed, if it was `before` when this
-    /// writer began, and nobody else changed the database since ([`Database::data_version`]).
+    /// writer began, all that is to be summed up beside it was, and nobody else changed the database since ([`Database::data_version`]).
     /// `None` where only reading the table can tell: triggers may have changed rows, say.
     pub fn checksum_after(&self, before: Checksum) -> Option<Checksum> {
         let mut sum = before;
-        sum += self.sum.committed()?;
+        sum += self.sum.committed().filter(|_| !self.sums_beside)?;
         Some(sum)
     }
 
@@ -290,18 +381,25 @@ impl<'d> PlanWriter<'d> {
         self.or_roll_back("write a target's status", result)
     }
 
-    /// Records something wrong with a contact for this run. `None`: the contact has no usable id.
+    /// Records what is wrong with contacts for this run. `None`: the contact has no usable id.
     ///
     /// # Errors
     /// As [`PlanWriter::apply`].
-    pub fn issue(&mut self, contact_id: Option<i64>, issue: &Issue) -> Result<(), StoreError> {
+    pub fn issues(&mut self, issues: &[(Option<i64>, Issue)]) -> Result<(), StoreError> {
         let result = self.open().and_then(|()| {
-            let (field, reason) = (issue.field.to_string(), issue.to_string());
-            self.statements.issue.execute((&self.run_id, contact_id, field, reason))?;
-            self.pending.issues += 1;
+            if self.one_by_one.issues {
+                for (contact_id, issue) in issues {
+                    let (field, reason) = (issue.field.to_string(), issue.to_string());
+                    self.statements.issue.execute((&self.run_id, contact_id, field, reason))?;
+                }
+            } else {
+                let mut rows = IssueRows { issues: issues.iter(), current: None };
+                self.statements.issue_many.execute(&mut rows)?;
+            }
+            self.pending.issues += issues.len() as u64;
             Ok(())
         });
-        self.or_roll_back("record an issue", result)
+        self.or_roll_back("record issues", result)
     }
 
     /// Ends a batch: records how far the run has come, and commits. Nothing happens if nothing was
@@ -326,6 +424,11 @@ impl<'d> PlanWriter<'d> {
         };
         self.or_roll_back("commit the plan", result)?;
         self.committed = total;
+        if !self.committed_ids.0.is_empty() {
+            // Nobody has taken them.
+            self.sum.lose();
+        }
+        self.committed_ids = mem::take(&mut self.pending_ids);
         self.sum.commit();
         self.pending = Written::default();
         self.chain = None;
@@ -337,6 +440,7 @@ impl<'d> PlanWriter<'d> {
         self.chain = None;
         self.pending = Written::default();
         self.sum.roll_back();
+        self.pending_ids = NewIds::default();
         let connection = self.db.connection();
         if !connection.is_autocommit() {
             // If this fails, nothing is committed either: the transaction ends with the connection.
@@ -351,12 +455,11 @@ impl<'d> PlanWriter<'d> {
         }
         let connection = self.db.connection();
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        // What a trigger does on a conflict is for its owner to say; `OR ROLLBACK` would decide it.
-        let triggers = self.statements.triggers.exists([]);
-        match triggers.and_then(|found| Ok((Chain::at_end(connection)?, found))) {
-            Ok((chain, has_triggers)) => {
+        let one_by_one = self.statements.one_by_one();
+        match one_by_one.and_then(|found| Ok((Chain::at_end(connection)?, found))) {
+            Ok((chain, one_by_one)) => {
                 self.chain = Some(chain);
-                self.one_by_one = has_triggers;
+                self.one_by_one = one_by_one;
                 Ok(())
             }
             Err(error) => {
@@ -385,17 +488,29 @@ impl<'d> PlanWriter<'d> {
     }
 
     fn write_all(&mut self, contacts: &[(i64, Changes)]) -> SqlResult<()> {
-        for (contact_id, changes) in contacts {
-            self.write_changes(*contact_id, changes)?;
-        }
-        if self.one_by_one {
+        if self.one_by_one.rows {
+            for (contact_id, changes) in contacts {
+                self.write_changes([(*contact_id, changes)], false)?;
+            }
             for (contact_id, changes) in contacts {
                 self.write_new(*contact_id, changes)?;
             }
         } else {
-            self.write_all_new(contacts)?;
+            for contacts in contacts.chunks(CONTACTS_AT_ONCE) {
+                self.write_changes(contacts.iter().map(|(id, changes)| (*id, changes)), true)?;
+                self.write_all_new(contacts)?;
+            }
         }
-        contacts.iter().try_for_each(|(_, changes)| self.write_targets(changes))
+        match &mut self.statements.target_many {
+            Some(update) if !self.one_by_one.targets => {
+                let all = contacts.iter().flat_map(|(_, changes)| &changes.targets);
+                let mut rows = TargetRows { targets: all, current: None };
+                update.execute(&mut rows)?;
+                self.pending.targets += self.db.connection().changes();
+                Ok(())
+            }
+            _ => contacts.iter().try_for_each(|(_, changes)| self.write_targets(changes)),
+        }
     }
 
     /// Writes the new rows of many contacts with one statement.
@@ -414,6 +529,10 @@ impl<'d> PlanWriter<'d> {
             self.sum.lose();
             return Ok(());
         };
+        if self.sums_beside {
+            self.pending_ids.0.push(before + 1..=last);
+            return Ok(());
+        }
         let mut rows = new();
         for id in before + 1..=last {
             rows.advance();
@@ -423,7 +542,7 @@ impl<'d> PlanWriter<'d> {
     }
 
     fn write(&mut self, contact_id: i64, changes: &Changes) -> SqlResult<()> {
-        self.write_changes(contact_id, changes)?;
+        self.write_changes([(contact_id, changes)], false)?;
         self.write_new(contact_id, changes)?;
         self.write_targets(changes)
     }
@@ -441,57 +560,74 @@ impl<'d> PlanWriter<'d> {
         changes.targets.iter().try_for_each(|(id, status)| self.write_target(*id, *status))
     }
 
-    /// Writes deletions, then changes of rows that exist.
-    fn write_changes(&mut self, contact_id: i64, changes: &Changes) -> SqlResult<()> {
-        if changes.rows.iter().all(|change| matches!(change, Change::Insert(_))) {
-            return Ok(());
-        }
+    /// Writes deletions, then changes of rows that exist; `at_once`: with one statement for many
+    /// rows, where any that is refused rolls everything back.
+    fn write_changes<'c>(
+        &mut self,
+        contacts: impl IntoIterator<Item = (i64, &'c Changes)>,
+        at_once: bool,
+    ) -> SqlResult<()> {
         // What is on record of the rows is read before any of them changes.
         let mut former = Vec::new();
-        for change in &changes.rows {
-            former.push(match change {
-                Change::Insert(_) => None,
-                Change::Update { id, .. }
-                | Change::Expire { id }
-                | Change::LowerCase { id }
-                | Change::Delete { id, .. } => self.former(contact_id, *id, change)?,
-            });
+        for (contact_id, changes) in contacts {
+            for deletes in [true, false] {
+                for change in &changes.rows {
+                    let id = match change {
+                        Change::Delete { id, .. } if deletes => *id,
+                        Change::Update { id, .. }
+                        | Change::Expire { id }
+                        | Change::LowerCase { id }
+                            if !deletes =>
+                        {
+                            *id
+                        }
+                        _ => continue,
+                    };
+                    former.extend(self.former(contact_id, id, change)?);
+                }
+            }
         }
-        let pairs = || changes.rows.iter().zip(&former);
-        for (change, former) in pairs() {
-            let Change::Delete { id, why } = change else { continue };
-            let Some(former) = former else { continue };
-            self.record(contact_id, *id, Happening::Deleted, &why.to_string(), &former.values)?;
-            self.statements.delete.execute([id])?;
+        if former.is_empty() {
+            return Ok(());
+        }
+        self.record(&former, at_once)?;
+
+        let is_deletion = |former: &&Former<'_>| former.what == Happening::Deleted;
+        if at_once {
+            let deleted = former.iter().filter(is_deletion).map(|former| former.id);
+            self.statements.delete_many.execute(&mut Ids { ids: deleted, current: 0 })?;
+        }
+        for former in former.iter().filter(is_deletion) {
+            if !at_once {
+                self.statements.delete.execute([former.id])?;
+            }
             self.sum.note(former.sum);
             self.pending.deleted += 1;
         }
+        for of_contact in former.chunk_by(|a, b| a.contact_id == b.contact_id) {
+            self.change_all(of_contact)?;
+        }
+        Ok(())
+    }
+
+    /// Changes the rows of one contact.
+    fn change_all(&mut self, rows: &[Former<'_>]) -> SqlResult<()> {
         let mut vacated = false;
-        for (change, former) in pairs() {
-            let (id, what, why) = match change {
-                Change::Insert(_) | Change::Delete { .. } => continue,
-                Change::Update { id, .. } => (*id, Happening::Updated, None),
-                Change::LowerCase { id } => (*id, Happening::Updated, Some("changed: email_type")),
-                Change::Expire { id } => {
-                    (*id, Happening::Expired, Some("not sent on its day, and not planned any more"))
-                }
-            };
-            let Some(former) = former else { continue };
-            self.record(contact_id, id, what, why.unwrap_or(&former.why), &former.values)?;
-            let mut changed = self.change(id, change);
+        for former in rows.iter().filter(|former| former.what != Happening::Deleted) {
+            let mut changed = self.change(former.id, former.change);
             // Two rows may exchange what tells them apart. All that are about to change step aside.
             if !vacated && changed.as_ref().is_err_and(is_unique_violation) {
                 vacated = true;
-                for (change, former) in pairs() {
-                    if let (Change::Update { id, .. }, Some(_)) = (change, former) {
+                for former in rows {
+                    if let Change::Update { id, .. } = former.change {
                         self.statements.vacate.execute([id])?;
                     }
                 }
-                changed = self.change(id, change);
+                changed = self.change(former.id, former.change);
             }
             changed?;
             self.sum.note(former.sum);
-            match what {
+            match former.what {
                 Happening::Expired => self.pending.expired += 1,
                 _ => self.pending.updated += 1,
             }
@@ -500,7 +636,12 @@ impl<'d> PlanWriter<'d> {
     }
 
     /// A row as it is now; `None`, and counted, if it must not be changed any more.
-    fn former(&mut self, contact_id: i64, id: i64, change: &Change) -> SqlResult<Option<Former>> {
+    fn former<'c>(
+        &mut self,
+        contact_id: i64,
+        id: i64,
+        change: &'c Change,
+    ) -> SqlResult<Option<Former<'c>>> {
         let mut rows = self.statements.former.query([id])?;
         let Some(row) = rows.next()? else {
             self.pending.overtaken += 1;
@@ -520,14 +661,14 @@ impl<'d> PlanWriter<'d> {
             UPDATED_AT => Some(now),
             _ => None,
         };
-        let (why, sum) = match change {
+        let (what, why, sum) = match change {
             Change::Update { row: wanted, .. } => {
                 let wanted = PlannedRow::new(wanted, self.config, self.catalog);
                 let sum = self.sum.change(id, &values, |at| match at.checked_sub(1) {
                     Some(planned) if planned < PLANNED_COLUMNS.len() => Some(wanted.value(planned)),
                     _ => marked(at),
                 });
-                (differences(row, at + 2, &wanted)?, sum)
+                (Happening::Updated, differences(row, at + 2, &wanted)?.into(), sum)
             }
             Change::Expire { .. } | Change::LowerCase { .. } => {
                 // What SQL's `lower` makes of it.
@@ -540,35 +681,44 @@ impl<'d> PlanWriter<'d> {
                     SKIP_REASON if expires => Some(ValueRef::from(&*reason)),
                     _ => marked(at),
                 });
-                (String::new(), sum.filter(|_| kind.is_some()))
+                let sum = sum.filter(|_| kind.is_some());
+                if expires {
+                    let why = "not sent on its day, and not planned any more";
+                    (Happening::Expired, why.into(), sum)
+                } else {
+                    (Happening::Updated, "changed: email_type".into(), sum)
+                }
             }
-            Change::Delete { .. } => (String::new(), self.sum.removal(id, &values)),
-            Change::Insert(_) => (String::new(), None),
+            Change::Delete { why, .. } => {
+                (Happening::Deleted, why.to_string().into(), self.sum.removal(id, &values))
+            }
+            Change::Insert(_) => return Ok(None),
         };
-        Ok(Some(Former { values: old_values(row, &self.columns)?, why, sum }))
+        let values = old_values(row, &self.columns)?;
+        Ok(Some(Former { contact_id, id, change, what, why, values, sum }))
     }
 
-    fn record(
-        &mut self,
-        contact_id: i64,
-        schedule_id: i64,
-        what: Happening,
-        why: &str,
-        values: &str,
-    ) -> SqlResult<()> {
+    /// Puts rows on record as they were.
+    fn record(&mut self, rows: &[Former<'_>], at_once: bool) -> SqlResult<()> {
         let chain = self.chain.as_mut().expect("a transaction is open");
-        chain.append(
-            &mut self.statements.history,
-            &Entry {
-                run_id: &self.run_id,
-                schedule_id,
-                contact_id: Some(contact_id),
-                what,
-                why,
-                old_values: values,
-                recorded_at: &self.now,
-            },
-        )
+        let entries = rows.iter().map(|former| Entry {
+            run_id: &self.run_id,
+            schedule_id: former.id,
+            contact_id: Some(former.contact_id),
+            what: former.what,
+            why: &former.why,
+            old_values: &former.values,
+            recorded_at: &self.now,
+        });
+        if at_once {
+            let entries = entries.map(|entry| (chain.link(&entry), entry));
+            self.statements.history_many.execute(&mut HistoryRows { entries, current: None })?;
+            return Ok(());
+        }
+        for entry in entries {
+            chain.append(&mut self.statements.history, &entry)?;
+        }
+        Ok(())
     }
 
     /// Changes a row in place.
@@ -650,10 +800,11 @@ impl<'d> Statements<'d> {
         let (columns, constants) = (inserted_columns(), constants(run_id, now));
         Ok(Self {
             triggers: db.prepare(
-                "SELECT 1 FROM main.sqlite_schema
-                 WHERE type = 'trigger' AND tbl_name = 'email_schedules' COLLATE NOCASE",
+                "SELECT DISTINCT lower(tbl_name) FROM main.sqlite_schema
+                 WHERE type = 'trigger' AND NOT (tbl_name = 'schedule_history' COLLATE NOCASE
+                   AND name IN (?1, ?2))",
             )?,
-            insert_many: BulkInsert::prepare(db, "main.email_schedules", &columns, &constants)?,
+            insert_many: Bulk::insert(db, "main.email_schedules", &columns, &constants)?,
             highest: db.prepare("SELECT max(id) FROM main.email_schedules")?,
             former: db.prepare(&format!(
                 "SELECT *, status, contact_id, {planned} FROM main.email_schedules WHERE id = ?1"
@@ -683,16 +834,58 @@ impl<'d> Statements<'d> {
             vacate: db
                 .prepare("UPDATE main.email_schedules SET event_year = NULL WHERE id = ?1")?,
             delete: db.prepare("DELETE FROM main.email_schedules WHERE id = ?1")?,
+            delete_many: Bulk::prepare(
+                db,
+                "DELETE FROM main.email_schedules WHERE id IN (SELECT c0 FROM curfew_new_rows(?1))",
+                &[],
+            )?,
             history: Chain::prepare(db)?,
+            history_many: Bulk::insert(
+                db,
+                "main.schedule_history",
+                &HISTORY_COLUMNS,
+                &[("run_id", run_id), ("recorded_at", now)],
+            )?,
             target: db.prepare(
                 "UPDATE main.contact_campaigns SET status = ?2
                  WHERE id = ?1 AND status IS NOT 'sent'",
+            )?,
+            target_many: has_rowid(db, "contact_campaigns")?
+                .then(|| {
+                    let sql = "UPDATE OR ROLLBACK main.contact_campaigns SET status = n.c1
+                               FROM curfew_new_rows(?1) AS n
+                               WHERE contact_campaigns.id = n.c0
+                                 AND contact_campaigns.status IS NOT 'sent'";
+                    Bulk::prepare(db, sql, &[])
+                })
+                .transpose()?,
+            issue_many: Bulk::insert(
+                db,
+                "main.contact_issues",
+                &["contact_id", "field", "reason"],
+                &[("run_id", run_id)],
             )?,
             issue: db.prepare(
                 "INSERT INTO main.contact_issues (run_id, contact_id, field, reason)
                  VALUES (?1, ?2, ?3, ?4)",
             )?,
         })
+    }
+
+    /// Reads which tables have triggers of their owner.
+    fn one_by_one(&mut self) -> SqlResult<OneByOne> {
+        let [update, delete] = GUARDS.map(|(name, _)| name);
+        let mut found = OneByOne::default();
+        let mut rows = self.triggers.query([update, delete])?;
+        while let Some(row) = rows.next()? {
+            match text(row, 0)? {
+                Some("email_schedules" | "schedule_history") => found.rows = true,
+                Some("contact_campaigns") => found.targets = true,
+                Some("contact_issues") => found.issues = true,
+                _ => {}
+            }
+        }
+        Ok(found)
     }
 
     /// Bound once, not with every row.
@@ -755,7 +948,7 @@ impl<'a> PlannedRow<'a> {
     }
 }
 
-/// The new rows of many contacts, as [`BulkInsert`] reads them: the contact's id, then
+/// The new rows of many contacts, as [`Bulk`] reads them: the contact's id, then
 /// [`PLANNED_COLUMNS`].
 #[derive(Debug)]
 struct NewRowsOf<'a> {
@@ -794,6 +987,108 @@ impl NewRows for NewRowsOf<'_> {
             (None, _) => ValueRef::Integer(self.contact_id),
             (Some(at), Some(row)) => row.value(at),
             (Some(_), None) => ValueRef::Null,
+        }
+    }
+}
+
+/// Whether the rows of a table are found by their id at once.
+fn has_rowid(db: &Connection, table: &str) -> SqlResult<bool> {
+    let table = Table::read(db, table)?;
+    let key = table.as_ref().and_then(Table::rowid_column);
+    Ok(key.is_some_and(|key| key.name.eq_ignore_ascii_case("id")))
+}
+
+/// Ids, one to a row.
+struct Ids<I> {
+    ids: I,
+    current: i64,
+}
+
+impl<I: Iterator<Item = i64>> NewRows for Ids<I> {
+    fn advance(&mut self) -> bool {
+        let next = self.ids.next();
+        self.current = next.unwrap_or_default();
+        next.is_some()
+    }
+
+    fn value(&self, _: usize) -> ValueRef<'_> {
+        ValueRef::Integer(self.current)
+    }
+}
+
+/// The columns of the history that differ from entry to entry.
+const HISTORY_COLUMNS: [&str; 8] =
+    ["id", "schedule_id", "contact_id", "what", "why", "old_values", "previous_hash", "hash"];
+
+/// Entries with [`HISTORY_COLUMNS`].
+struct HistoryRows<'e, I> {
+    entries: I,
+    current: Option<(Link, Entry<'e>)>,
+}
+
+impl<'e, I: Iterator<Item = (Link, Entry<'e>)>> NewRows for HistoryRows<'e, I> {
+    fn advance(&mut self) -> bool {
+        self.current = self.entries.next();
+        self.current.is_some()
+    }
+
+    fn value(&self, at: usize) -> ValueRef<'_> {
+        let Some((link, entry)) = &self.current else { return ValueRef::Null };
+        match at {
+            0 => ValueRef::Integer(link.id),
+            1 => ValueRef::Integer(entry.schedule_id),
+            2 => entry.contact_id.map_or(ValueRef::Null, ValueRef::Integer),
+            3 => ValueRef::from(entry.what.text()),
+            4 => ValueRef::from(entry.why),
+            5 => ValueRef::from(entry.old_values),
+            6 => ValueRef::from(&*link.previous_hash),
+            _ => ValueRef::from(&*link.hash),
+        }
+    }
+}
+
+/// The ids of targets with their new status.
+struct TargetRows<'a, I> {
+    targets: I,
+    current: Option<&'a (i64, TargetStatus)>,
+}
+
+impl<'a, I: Iterator<Item = &'a (i64, TargetStatus)>> NewRows for TargetRows<'a, I> {
+    fn advance(&mut self) -> bool {
+        self.current = self.targets.next();
+        self.current.is_some()
+    }
+
+    fn value(&self, at: usize) -> ValueRef<'_> {
+        match (at, self.current) {
+            (_, None) => ValueRef::Null,
+            (0, Some((id, _))) => ValueRef::Integer(*id),
+            (_, Some((_, status))) => ValueRef::from(status.text()),
+        }
+    }
+}
+
+/// What is wrong with contacts: the contact's id, the field, the reason.
+struct IssueRows<'a> {
+    issues: slice::Iter<'a, (Option<i64>, Issue)>,
+    current: Option<(Option<i64>, String, String)>,
+}
+
+impl NewRows for IssueRows<'_> {
+    fn advance(&mut self) -> bool {
+        self.current = self
+            .issues
+            .next()
+            .map(|(contact_id, issue)| (*contact_id, issue.field.to_string(), issue.to_string()));
+        self.current.is_some()
+    }
+
+    fn value(&self, at: usize) -> ValueRef<'_> {
+        match (at, &self.current) {
+            (0, Some((Some(id), ..))) => ValueRef::Integer(*id),
+            (1, Some((_, field, _))) => ValueRef::from(&**field),
+            (2, Some((_, _, reason))) => ValueRef::from(&**reason),
+            _ => ValueRef::Null,
         }
     }
 }

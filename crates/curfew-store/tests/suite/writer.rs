@@ -419,8 +419,11 @@ fn issues_are_recorded_for_the_run() {
     start(&db, "r1");
     let mut writer = PlanWriter::begin(&db, "r1", NOW, &config, &catalog).unwrap();
     let issue = |field, problem| Issue { field, problem };
-    writer.issue(Some(7), &issue(Field::ZipCode, Problem::UnknownZip)).unwrap();
-    writer.issue(None, &issue(Field::Id, Problem::Missing)).unwrap();
+    let issues = [
+        (Some(7), issue(Field::ZipCode, Problem::UnknownZip)),
+        (None, issue(Field::Id, Problem::Missing)),
+    ];
+    writer.issues(&issues).unwrap();
     writer.commit_batch(Some(7)).unwrap();
     drop(writer);
     assert_eq!(
@@ -656,4 +659,112 @@ fn a_checksum_is_not_taken_for_known_where_more_may_have_changed() {
         let is_known = writer.checksum_after(found).is_some();
         assert_eq!(is_known, column.is_empty() && trigger.is_empty(), "{column}{trigger}");
     }
+}
+
+#[test]
+fn more_contacts_than_one_statement_takes_come_to_the_same_as_one_after_the_other() {
+    let write = |at_once: bool| {
+        let db = memory();
+        let (config, catalog) = (config(), catalog(&db));
+        db.connection()
+            .execute_batch(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)
+                 INSERT INTO contact_campaigns (id, contact_id, campaign_instance_id, status)
+                 SELECT 2000 - i, i, 3, iif(i % 3, 'pending', 'sent') FROM n",
+            )
+            .unwrap();
+        start(&db, "r1");
+        let found = db.checksum(Checked::Schedules).unwrap();
+        let mut writer = PlanWriter::begin(&db, "r1", NOW, &config, &catalog).unwrap();
+        let mut sums = writer.sum_beside();
+        let mut apply = |writer: &mut PlanWriter<'_>, contacts: &[(i64, Changes)]| {
+            if at_once {
+                writer.apply_all(contacts).unwrap();
+            } else {
+                for (contact_id, changes) in contacts {
+                    writer.apply(*contact_id, changes).unwrap();
+                }
+            }
+            writer.commit_batch(Some(1200)).unwrap();
+            sums.add(contacts, writer.take_new_ids());
+        };
+        let new = birthday(&catalog, "2026-12-24");
+        let insert = changes([Change::Insert(new.clone())]);
+        let first: Vec<_> = (1..=1200).map(|id| (id, insert.clone())).collect();
+        apply(&mut writer, &first);
+        let second = (1..=1200).map(|id| {
+            let delete = Change::Delete { id, why: DeleteReason::NotPlanned };
+            let update = Change::Update { id, row: birthday(&catalog, "2026-12-28") };
+            let mut changes = match id % 4 {
+                0 => changes([Change::Insert(new.clone()), delete]),
+                1 => changes([update]),
+                2 => changes([Change::Expire { id }]),
+                _ => Changes::default(),
+            };
+            changes.targets.push((2000 - id, TargetStatus::Scheduled));
+            (id, changes)
+        });
+        apply(&mut writer, &second.collect::<Vec<_>>());
+        let written = writer.written();
+        assert_eq!((written.inserted, written.deleted), (1500, 300));
+        assert_eq!((written.updated, written.expired, written.targets), (300, 300, 800));
+        writer.add_sums(&sums);
+        let after = db.checksum(Checked::Schedules).unwrap();
+        assert_eq!(writer.checksum_after(found), Some(after));
+        drop(writer);
+        assert!(history::verify(&db, None).unwrap().faults.is_empty());
+        ["email_schedules", "schedule_history", "contact_campaigns"]
+            .map(|table| query(&db, &format!("SELECT * FROM {table} ORDER BY 1")))
+    };
+    assert!(write(true) == write(false));
+}
+
+#[test]
+fn rows_that_are_not_summed_up_make_the_checksum_unknown() {
+    let db = memory();
+    let (config, catalog) = (config(), catalog(&db));
+    start(&db, "r1");
+    let found = db.checksum(Checked::Schedules).unwrap();
+    let mut writer = PlanWriter::begin(&db, "r1", NOW, &config, &catalog).unwrap();
+    let sums = writer.sum_beside();
+    let insert = changes([Change::Insert(birthday(&catalog, "2026-12-24"))]);
+    writer.apply_all(&[(1, insert)]).unwrap();
+    writer.commit_batch(Some(1)).unwrap();
+    assert_eq!(writer.checksum_after(found), None);
+    writer.add_sums(&sums);
+    assert_eq!(writer.checksum_after(found), None);
+}
+
+#[test]
+fn triggers_of_the_owner_fire_for_every_target_issue_and_entry_of_the_history() {
+    let db = memory();
+    db.connection()
+        .execute_batch(&format!(
+            "{ROWS} CREATE TABLE seen (what TEXT UNIQUE);
+             CREATE TRIGGER t AFTER UPDATE ON contact_campaigns
+             BEGIN INSERT OR REPLACE INTO seen VALUES ('target ' || new.id); END;
+             CREATE TRIGGER i AFTER INSERT ON contact_issues
+             BEGIN INSERT OR IGNORE INTO seen VALUES ('issue'); END;
+             CREATE TRIGGER h AFTER INSERT ON schedule_history
+             BEGIN INSERT INTO seen VALUES ('entry ' || new.schedule_id); END;
+             INSERT INTO contact_campaigns (id, contact_id, campaign_instance_id)
+               VALUES (1, 1, 3), (2, 2, 3);"
+        ))
+        .unwrap();
+    let (config, catalog) = (config(), catalog(&db));
+    start(&db, "r1");
+    let mut writer = PlanWriter::begin(&db, "r1", NOW, &config, &catalog).unwrap();
+    let issue = Issue { field: Field::Id, problem: Problem::Missing };
+    writer.issues(&[(None, issue), (None, issue)]).unwrap();
+    let mut first = every_change(&catalog);
+    first.targets.push((1, TargetStatus::Scheduled));
+    let second = Changes { rows: Vec::new(), targets: vec![(2, TargetStatus::Skipped)] };
+    writer.apply_all(&[(1, first), (2, second)]).unwrap();
+    writer.commit_batch(Some(2)).unwrap();
+    assert_eq!((writer.written().issues, writer.written().targets), (2, 2));
+    drop(writer);
+    assert_eq!(
+        query(&db, "SELECT what FROM seen ORDER BY rowid"),
+        ["issue", "entry 14", "entry 13", "entry 12", "entry 11", "target 1", "target 2"]
+    );
 }
