@@ -79,10 +79,16 @@ impl Day {
     /// assert!(Day::from_ymd(2027, 2, 29).is_none());
     /// ```
     pub fn from_ymd(year: i16, month: i8, day: i8) -> Option<Self> {
+        Self::checked(year.into(), month.into(), day.into())
+    }
+
+    /// Like [`Day::from_ymd`].
+    #[inline]
+    fn checked(year: i32, month: i32, day: i32) -> Option<Self> {
         let exists = (1..=9999).contains(&year)
             && (1..=12).contains(&month)
             && (1..=days_in_month(year, month)).contains(&day);
-        exists.then(|| Self::from_civil(year.into(), month.into(), day.into()))
+        exists.then(|| Self::from_civil(year, month, day))
     }
 
     /// Reads `YYYY-MM-DD` with an optional time part (`2026-11-20`, `2026-11-20 08:30:00`,
@@ -108,15 +114,16 @@ impl Day {
         else {
             return Err(DateError::Malformed);
         };
-        let digits = [y1, y2, y3, y4, m1, m2, d1, d2].map(|byte| byte.wrapping_sub(b'0'));
-        let largest = digits.iter().fold(0, |largest, digit| *digit.max(&largest));
+        let digits = [y1, y2, y3, y4, m1, m2, d1, d2];
+        let digits = digits.map(|byte| i32::from(byte.wrapping_sub(b'0')));
+        // Looked at together, without a branch for each.
+        let largest = digits.into_iter().fold(0, i32::max);
         if largest > 9 || !is_time_part(rest) {
             return Err(DateError::Malformed);
         }
         let [y1, y2, y3, y4, m1, m2, d1, d2] = digits;
-        let year = i16::from(y1 * 10 + y2) * 100 + i16::from(y3 * 10 + y4);
-        let (month, day) = ((m1 * 10 + m2).cast_signed(), (d1 * 10 + d2).cast_signed());
-        Self::from_ymd(year, month, day).ok_or(DateError::NotReal)
+        let year = y1 * 1000 + y2 * 100 + y3 * 10 + y4;
+        Self::checked(year, m1 * 10 + m2, d1 * 10 + d2).ok_or(DateError::NotReal)
     }
 
     /// The calendar year.
@@ -284,19 +291,19 @@ impl Anniversary {
 
 /// The date of `month` and `day` in `year`; February 29 is February 28 where there is none.
 pub(crate) fn day_in_year(year: i16, month: i8, day: i8) -> Day {
-    let day_of_month = day.min(days_in_month(year, month));
-    Day::from_civil(year.into(), month.into(), day_of_month.into())
+    let (year, month) = (year.into(), month.into());
+    Day::from_civil(year, month, i32::from(day).min(days_in_month(year, month)))
 }
 
 /// How many days a month of 1 to 12 has.
-fn days_in_month(year: i16, month: i8) -> i8 {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
+#[inline]
+fn days_in_month(year: i32, month: i32) -> i32 {
+    if month == 2 {
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        return if is_leap { 29 } else { 28 };
     }
+    // 31 for odd months up to July, and for even ones from August on.
+    30 + ((month ^ month >> 3) & 1)
 }
 
 /// The day a plan is made for: `T` of the specification.
