@@ -202,7 +202,12 @@ impl RowForm {
             Some(at) if at < self.constants => part.stored(value(at)),
             _ => part.stored((&part.default).into()),
         };
-        self.columns.iter().map(stored).collect()
+        // With the memory for all asked for once.
+        let mut row = Vec::with_capacity(self.columns.len());
+        for part in &self.columns {
+            row.push(stored(part)?);
+        }
+        Some(row)
     }
 
     /// A row with other values as it will be stored; `None` if that is not known.

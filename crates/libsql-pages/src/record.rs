@@ -212,11 +212,18 @@ fn serial_of(value: ValueRef<'_>) -> u64 {
 }
 
 fn varint_length(number: u64) -> usize {
-    (1..9).find(|bytes| number >> (7 * bytes) == 0).unwrap_or(9)
+    // Nearly all are types of one byte.
+    if number < 0x80 {
+        return 1;
+    }
+    (2..9).find(|bytes| number >> (7 * bytes) == 0).unwrap_or(9)
 }
 
 /// Appends a number below 2^56.
 fn push_varint(record: &mut Vec<u8>, number: u64) {
+    if let Ok(byte @ 0..0x80) = u8::try_from(number) {
+        return record.push(byte);
+    }
     for place in (0..varint_length(number)).rev() {
         let seven = u8::try_from(number >> (7 * place) & 0x7f).expect("seven bits");
         record.push(if place == 0 { seven } else { seven | 0x80 });
