@@ -85,7 +85,11 @@ impl Batch {
         each_change(scanner, planner, changed, &mut |contact_id, outcome| {
             match outcome {
                 Ok(changes) if changes.is_empty() => {}
-                Ok(changes) => batch.contacts.push((contact_id, mem::take(changes))),
+                Ok(changes) => {
+                    // Two batches and more are held at once: of a contact only what there is.
+                    changes.rows.shrink_to_fit();
+                    batch.contacts.push((contact_id, mem::take(changes)));
+                }
                 Err(ChangedMeanwhile) => batch.postponed += 1,
             }
             Ok(())

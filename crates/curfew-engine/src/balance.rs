@@ -179,6 +179,13 @@ struct Facts {
 
 const NO_DAY: i32 = i32::MIN;
 
+impl Facts {
+    fn exclusions<'c>(&self, planner: &Planner<'c>) -> Exclusions<'c> {
+        let anniversary = |day: i32| (day != NO_DAY).then(|| Anniversary::of(Day::new(day)));
+        planner.exclusions_of(self.states, anniversary(self.birth), anniversary(self.effective))
+    }
+}
+
 /// Collects the drafts of a range of contacts, in ascending order of their ids.
 #[derive(Debug)]
 pub struct Ledger {
@@ -363,24 +370,6 @@ impl Ledger {
         let entry = &self.records[record];
         let year = self.extra(record).map_or(entry.hash_year.into(), |extra| extra.hash_year);
         spreading_hash(self.ids.at(place), &catalog.kind(entry.kind()).text, year)
-    }
-
-    fn exclusions<'c>(&self, contact: usize, planner: &Planner<'c>) -> Option<Exclusions<'c>> {
-        let contact = record_index(contact);
-        let place = self.facts.binary_search_by_key(&contact, |facts| facts.contact).ok()?;
-        let facts = &self.facts[place];
-        let anniversary = |day: i32| (day != NO_DAY).then(|| Anniversary::of(Day::new(day)));
-        Some(planner.exclusions_of(
-            facts.states,
-            anniversary(facts.birth),
-            anniversary(facts.effective),
-        ))
-    }
-
-    /// The place of the contact that a record belongs to.
-    fn contact_of(&self, record: usize) -> usize {
-        // Contacts without records come before the one whose first record is at the same place.
-        self.entries.partition_point(|entry| entry.first_record as usize <= record) - 1
     }
 
     /// The records of the contact at `place`.
@@ -591,12 +580,18 @@ fn total_volume(ledgers: &[Ledger], today: Day) -> Vec<u64> {
 struct Overflow {
     hash: u64,
     record: u32,
+    /// Places of its contact's [`Entry`] and [`Facts`]; [`NO_FACTS`] for none. They are noted while all
+    /// are passed in order: later on each would have to be searched in memory that no cache holds.
+    contact: u32,
+    facts: u32,
     /// Index of its [`Rank`].
     rank: u16,
     ledger: u16,
 }
 
-const _: () = assert!(size_of::<Overflow>() == 16);
+const NO_FACTS: u32 = u32::MAX;
+
+const _: () = assert!(size_of::<Overflow>() == 24);
 
 /// What decides first which messages of an overfull day move: those that keep their date last, the
 /// less important first.
@@ -645,7 +640,7 @@ impl Overflow {
         };
         let contact = |m: &Self| {
             let ledger = &ledgers[usize::from(m.ledger)];
-            Reverse(ledger.ids.at(ledger.contact_of(m.record as usize)))
+            Reverse(ledger.ids.at(m.contact as usize))
         };
         self.rank
             .cmp(&other.rank)
@@ -721,7 +716,12 @@ fn messages_of(
         by_day[day - first] = Some(Vec::new());
     }
     for (number, ledger) in (0_u16..).zip(ledgers) {
+        let mut facts = (0..).zip(&ledger.facts).peekable();
         for place in 0..ledger.entries.len() {
+            let contact = record_index(place);
+            let facts = facts
+                .next_if(|(_, facts)| facts.contact == contact)
+                .map_or(NO_FACTS, |(facts, _)| facts);
             for index in ledger.range(place) {
                 let record = &ledger.records[index];
                 let day = usize::try_from(record.date - today).ok();
@@ -734,6 +734,8 @@ fn messages_of(
                 messages.push(Overflow {
                     hash: ledger.hash(place, index, catalog),
                     record: record_index(index),
+                    contact,
+                    facts,
                     rank: ranks.number(Rank {
                         kept: record.has(KEPT),
                         priority: Reverse(ledger.priority(index, catalog)),
@@ -782,15 +784,9 @@ fn move_day(
         while first_free <= last && volume[first_free] >= limits.cap {
             first_free += 1;
         }
-        // Looked up once, and only for messages that have somewhere to go.
-        let mut contact = None;
         let room_days = usize::from(ledger.records[record].room_days);
-        let to = (first_free..=last.min(from + room_days)).find(|to| {
-            volume[*to] < limits.cap && {
-                let contact = *contact.get_or_insert_with(|| ledger.contact_of(record));
-                ledger.may_move(record, contact, *to - from, planner)
-            }
-        });
+        let to = (first_free..=last.min(from + room_days))
+            .find(|to| volume[*to] < limits.cap && ledger.may_move(message, *to - from, planner));
         if let Some(to) = to {
             ledger.move_by(record, to - from);
             volume[from] -= 1;
@@ -809,12 +805,12 @@ impl Ledger {
         }
     }
 
-    /// Whether a message of this contact may go out this many days later, which is not after its
-    /// deadline: on an open day on which the contact has nothing else.
-    fn may_move(&self, index: usize, contact: usize, days: usize, planner: &Planner<'_>) -> bool {
-        let record = &self.records[index];
+    /// Whether a message may go out this many days later, which is not after its deadline: on an open
+    /// day on which the contact has nothing else.
+    fn may_move(&self, message: &Overflow, days: usize, planner: &Planner<'_>) -> bool {
+        let record = &self.records[message.record as usize];
         let date = record.date + i32::try_from(days).expect("at most max_overflow_days");
-        if self.range(contact).any(|other| self.records[other].date == date) {
+        if self.range(message.contact as usize).any(|other| self.records[other].date == date) {
             return false;
         }
         let respects_windows = match planner.catalog().kind(record.kind()).class {
@@ -825,8 +821,9 @@ impl Ledger {
         };
         !respects_windows
             || self
-                .exclusions(contact, planner)
-                .is_none_or(|exclusions| !exclusions.excludes(Day::new(date)))
+                .facts
+                .get(message.facts as usize)
+                .is_none_or(|facts| !facts.exclusions(planner).excludes(Day::new(date)))
     }
 
     fn move_by(&mut self, index: usize, days: usize) {
