@@ -26,10 +26,11 @@ use crate::{
 /// After so many failed batches in a row the run is given up.
 const FAILED_BATCHES_MAX: usize = 3;
 
-/// From this length on the log is moved beside the writer.
-const LOG_BYTES_MOVED: u64 = 16 << 20;
+/// From this length on the log is moved beside the writer. Pages of indexes that batch after batch
+/// changes are moved once for all of them, so not too often.
+const LOG_BYTES_MOVED: u64 = 32 << 20;
 /// At this length the writer waits until all of the log is moved, so that it begins anew.
-const LOG_BYTES_MAX: u64 = 48 << 20;
+const LOG_BYTES_MAX: u64 = 96 << 20;
 
 /// What becomes of a contact: its changes, or that it changed meanwhile.
 type ContactOutcome<'a> = Result<&'a mut Changes, ChangedMeanwhile>;
