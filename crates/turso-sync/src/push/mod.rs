@@ -13,9 +13,7 @@ mod survey;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libsql_diff::Diff;
@@ -40,8 +38,6 @@ const KEPT_DAYS: u32 = 7;
 
 /// Diffs of at most so many bytes are sent together with the transaction that applies them.
 const INLINE_BYTES_MAX: u64 = 512 << 10;
-/// How many chunks are on their way at once.
-const SENDERS: usize = 3;
 /// How often the transaction is sent.
 const ATTEMPTS_MAX: u32 = 5;
 /// After the first time that others took the server's database; longer each time.
@@ -296,8 +292,10 @@ impl Push<'_> {
         Ok(staged)
     }
 
-    /// Sends the chunks that are missing there, some at the same time: the server takes them one
-    /// after the other, but they are on their way together.
+    /// Sends the chunks that are missing there, one after the other; the next one is made meanwhile.
+    ///
+    /// Not several at once: writers that wait for a third can keep all threads of an sqld on two cores
+    /// busy with waiting, so that none of them goes on (seen with 0.24.1).
     fn send(&self, survey: &mut survey::Survey, is_first: bool) -> Result<Staged> {
         let present = if is_first {
             self.link.batch_repeatable(&script::bookkeeping())?;
@@ -309,28 +307,15 @@ impl Push<'_> {
             self.present(&answers.pop().unwrap_or_default())?
         };
         let (to, chunks) = sync_channel::<Chunk>(0);
-        // Gone with the last sender, so that nothing waits for one that failed.
-        let chunks = Arc::new(Mutex::new(chunks));
-        let has_failed = Arc::new(AtomicBool::new(false));
         std::thread::scope(|scope| {
-            let senders: Vec<_> = (0..SENDERS)
-                .map(|_| {
-                    let (link, id) = (self.link, self.id);
-                    let (chunks, has_failed) = (Arc::clone(&chunks), Arc::clone(&has_failed));
-                    scope.spawn(move || -> Result<()> {
-                        while !has_failed.load(Ordering::Relaxed) {
-                            let chunk = chunks.lock().map(|chunks| chunks.recv());
-                            let Ok(Ok(chunk)) = chunk else { break };
-                            if let Err(error) = link.batch_repeatable(&[script::stage(id, chunk)]) {
-                                has_failed.store(true, Ordering::Relaxed);
-                                return Err(error.into());
-                            }
-                        }
-                        Ok(())
-                    })
-                })
-                .collect();
-            drop(chunks);
+            let (link, id) = (self.link, self.id);
+            // Ends with the first chunk that cannot be sent; then nobody takes the next one.
+            let sender = scope.spawn(move || -> Result<()> {
+                for chunk in chunks {
+                    link.batch_repeatable(&[script::stage(id, chunk)])?;
+                }
+                Ok(())
+            });
             let mut sent = 0;
             let staged = self.cut(survey, &mut |chunk| {
                 if present.get(&(chunk.group, chunk.number)) == Some(&chunk.length()) {
@@ -341,9 +326,7 @@ impl Push<'_> {
                 Ok(sent)
             });
             drop(to);
-            for sender in senders {
-                sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            }
+            sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             staged
         })
     }
