@@ -65,17 +65,18 @@ fn a_server_that_answers_nothing_ends_every_command_with_an_error_and_the_file_a
 
 #[test]
 fn a_server_that_answers_each_call_in_time_but_slowly_ends_every_command_in_time() {
-    let sqld = server();
-    let proxy = Proxy::start(sqld.address());
-    let url = proxy.url();
-    let desk = desk(&url);
-    let before = desk.read("work.db");
-    // Else a pull would be done when the server has said that nothing is new.
-    on_server(&sqld, &["UPDATE contacts SET weight = 2 WHERE id = 3"]);
-    // One call fits into the time; no command makes do with one.
-    proxy.set_delay(Duration::from_millis(500));
-    for command in commands(&url) {
-        let command = [&command[..], &["--timeout", "750ms"]].concat();
+    for at in 0..commands("").len() {
+        // Each with a server of its own: what one sent may be carried out after its time is over.
+        let sqld = server();
+        let proxy = Proxy::start(sqld.address());
+        let url = proxy.url();
+        let desk = desk(&url);
+        let before = desk.read("work.db");
+        // Else a pull would be done when the server has said that nothing is new.
+        on_server(&sqld, &["UPDATE contacts SET weight = 2 WHERE id = 3"]);
+        // One call fits into the time; no command makes do with one.
+        proxy.set_delay(Duration::from_millis(500));
+        let command = [&commands(&url)[at][..], &["--timeout", "750ms"]].concat();
         let (_, stderr) = desk.ends_with(3, &command);
         assert!(stderr.contains("not finished within 750ms; try again, or allow"), "{stderr}");
         assert!(desk.read("work.db") == before, "{command:?} changed the file");
