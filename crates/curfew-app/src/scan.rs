@@ -13,7 +13,7 @@ use curfew_store::{Access, Checksums, Database, Scanner, Visited};
 use crate::{Error, Progress, Stage};
 
 /// More ranges than threads, so that a thread with little to do takes over from one with much.
-const RANGES_PER_THREAD: usize = 16;
+const RANGES_PER_THREAD: usize = 4;
 /// About so many ids to a range, so that the memory of two that grow is small beside the whole.
 const IDS_PER_RANGE: u64 = 50_000;
 /// A range costs a few statements.

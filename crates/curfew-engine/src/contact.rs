@@ -4,7 +4,7 @@ use std::fmt;
 
 use email_address::{EmailAddress, Options};
 
-use crate::{Anniversary, Day, State, Today};
+use crate::{Anniversary, State, Today};
 
 /// A value of a contact's column as the database has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -192,7 +192,7 @@ impl RawContact<'_> {
             }
         };
         let mut date = |field, value| match check_date(value) {
-            Ok(day) => day,
+            Ok(date) => date,
             Err(problem) => {
                 report(field, problem);
                 None
@@ -200,7 +200,7 @@ impl RawContact<'_> {
         };
         let mut birth = date(Field::BirthDate, self.birth_date);
         let effective = date(Field::EffectiveDate, self.effective_date);
-        if birth.is_some_and(|birth| birth > today.day) {
+        if birth.is_some_and(|birth| birth.first() > today.day) {
             report(Field::BirthDate, Problem::InTheFuture);
             birth = None;
         }
@@ -222,8 +222,8 @@ impl RawContact<'_> {
             id: self.id,
             state,
             second_state,
-            birth: birth.map(Anniversary::of),
-            effective: effective.map(Anniversary::of),
+            birth,
+            effective,
             has_phone: !self.phone_number.is_blank(),
         })
     }
@@ -265,30 +265,32 @@ pub fn is_email(text: &str) -> bool {
 
 /// The form that nearly all addresses have, accepted without a full parse.
 fn is_plain_email(text: &[u8]) -> bool {
-    let mut bytes = text.iter().enumerate();
-    let mut label = 0;
-    let domain = loop {
-        let Some((at, byte)) = bytes.next() else { return false };
+    // Where the part between dots begins, and where the domain does.
+    let (mut label, mut domain, mut labels) = (0, None, 0);
+    for (at, byte) in text.iter().enumerate() {
         match PLAIN[usize::from(*byte)] {
-            InAddress::Anywhere | InAddress::BeforeAt => label += 1,
-            InAddress::Dot if label > 0 => label = 0,
-            InAddress::At if label > 0 && at <= 64 => break at + 1,
-            _ => return false,
-        }
-    };
-    label = 0;
-    let mut labels = 1;
-    for (_, byte) in bytes {
-        match PLAIN[usize::from(*byte)] {
-            InAddress::Anywhere if label < 63 => label += 1,
-            InAddress::Dot if label > 0 => {
-                label = 0;
+            InAddress::Anywhere => {}
+            InAddress::BeforeAt if domain.is_none() => {}
+            InAddress::Dot if is_label(at - label, domain) => {
+                label = at + 1;
                 labels += 1;
+            }
+            InAddress::At if domain.is_none() && at > label && at <= 64 => {
+                (label, labels) = (at + 1, 1);
+                domain = Some(label);
             }
             _ => return false,
         }
     }
-    label > 0 && labels >= 2 && text.len() - domain <= 255
+    domain.is_some_and(|start| text.len() - start <= 254)
+        && is_label(text.len() - label, domain)
+        && labels >= 2
+}
+
+/// Whether a part between dots may be so long.
+#[inline]
+fn is_label(length: usize, domain: Option<usize>) -> bool {
+    length > 0 && (domain.is_none() || length <= 63)
 }
 
 /// Where a byte may be in a plain address.
@@ -344,14 +346,52 @@ fn zip_number(bytes: &[u8]) -> Option<u32> {
         .try_fold(0, |n, digit| digit.is_ascii_digit().then(|| n * 10 + u32::from(digit - b'0')))
 }
 
-fn check_date(value: Value<'_>) -> Result<Option<Day>, Problem> {
+fn check_date(value: Value<'_>) -> Result<Option<Anniversary>, Problem> {
     match value {
         Value::Null | Value::Text(b"") => Ok(None),
-        Value::Text(text) => match Day::parse_bytes(text) {
-            Ok(day) => Ok(Some(day)),
+        Value::Text(text) => match Anniversary::parse_bytes(text) {
+            Ok(date) => Ok(Some(date)),
             Err(crate::DateError::NotReal) => Err(Problem::NotARealDate),
             Err(crate::DateError::Malformed) => Err(Problem::Malformed),
         },
         Value::Integer(_) | Value::Other => Err(Problem::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_without_a_full_parse_is_an_address_to_that_as_well() {
+        let is_full = |text: &str| EmailAddress::parse_with_options(text, EMAIL_OPTIONS).is_ok();
+        let mut texts = vec![String::new()];
+        let mut accepted = 0;
+        for _ in 0..6 {
+            texts = texts
+                .iter()
+                .flat_map(|text| ["a", "Z9", "-", "_", ".", "@"].map(|end| format!("{text}{end}")))
+                .collect();
+            for text in texts.iter().filter(|text| is_plain_email(text.as_bytes())) {
+                accepted += 1;
+                assert!(is_full(text), "{text}");
+            }
+        }
+        assert!(accepted > 100, "{accepted} of the short texts");
+        for length in [1, 62, 63, 64, 65, 254, 255, 256] {
+            let name = "x".repeat(length);
+            for text in [
+                format!("{name}@example.com"),
+                format!("a@{name}.com"),
+                format!("a@example.{name}"),
+                format!("a@{}", "abc.".repeat(length) + "com"),
+            ] {
+                assert!(!is_plain_email(text.as_bytes()) || is_full(&text), "{text}");
+            }
+        }
+        for refused in ["", "a", "a@b", "a@b.", "a@.b.c", ".a@b.c", "a.@b.c", "a..b@c.d", "a@b@c.d"]
+        {
+            assert!(!is_plain_email(refused.as_bytes()), "{refused}");
+        }
     }
 }

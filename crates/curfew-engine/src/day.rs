@@ -10,10 +10,14 @@ use std::{
 
 use jiff::civil::Date;
 
+use crate::EventColumns;
+
 /// The calendar repeats after 400 years.
 const DAYS_PER_ERA: i32 = 146_097;
 /// Days from March 1 of the year 0 to the epoch.
 const EPOCH_IN_ERA: i32 = 719_468;
+/// So many times 400 years before the year 0 there is no date.
+const ERAS_BEFORE: i32 = 26;
 
 /// A civil date, as the number of days since 1970-01-01.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,8 +43,10 @@ impl Day {
     const fn from_civil(year: i32, month: i32, day: i32) -> Self {
         // Years begin in March, so that the day that some lack is their last.
         let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-        let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-        Self(year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - EPOCH_IN_ERA)
+        // Without a sign a division takes less.
+        let (year, month) = ((year + ERAS_BEFORE * 400).cast_unsigned(), month.cast_unsigned());
+        let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5;
+        Self(days.cast_signed() + day - 1 - EPOCH_IN_ERA - ERAS_BEFORE * DAYS_PER_ERA)
     }
 
     /// Year, month and day of month.
@@ -79,16 +85,16 @@ impl Day {
     /// assert!(Day::from_ymd(2027, 2, 29).is_none());
     /// ```
     pub fn from_ymd(year: i16, month: i8, day: i8) -> Option<Self> {
-        Self::checked(year.into(), month.into(), day.into())
+        let (year, month, day) = (year.into(), month.into(), day.into());
+        Self::exists(year, month, day).then(|| Self::from_civil(year, month, day))
     }
 
-    /// Like [`Day::from_ymd`].
+    /// Whether there is such a date, see [`Day::from_ymd`].
     #[inline]
-    fn checked(year: i32, month: i32, day: i32) -> Option<Self> {
-        let exists = (1..=9999).contains(&year)
+    fn exists(year: i32, month: i32, day: i32) -> bool {
+        (1..=9999).contains(&year)
             && (1..=12).contains(&month)
-            && (1..=days_in_month(year, month)).contains(&day);
-        exists.then(|| Self::from_civil(year, month, day))
+            && (1..=days_in_month(year, month)).contains(&day)
     }
 
     /// Reads `YYYY-MM-DD` with an optional time part (`2026-11-20`, `2026-11-20 08:30:00`,
@@ -109,21 +115,10 @@ impl Day {
     }
 
     /// Like [`Day::parse`]; bytes that are no UTF-8 are malformed.
+    #[inline]
     pub(crate) fn parse_bytes(bytes: &[u8]) -> Result<Self, DateError> {
-        let Some((&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2], rest)) = bytes.split_first_chunk()
-        else {
-            return Err(DateError::Malformed);
-        };
-        let digits = [y1, y2, y3, y4, m1, m2, d1, d2];
-        let digits = digits.map(|byte| i32::from(byte.wrapping_sub(b'0')));
-        // Looked at together, without a branch for each.
-        let largest = digits.into_iter().fold(0, i32::max);
-        if largest > 9 || !is_time_part(rest) {
-            return Err(DateError::Malformed);
-        }
-        let [y1, y2, y3, y4, m1, m2, d1, d2] = digits;
-        let year = y1 * 1000 + y2 * 100 + y3 * 10 + y4;
-        Self::checked(year, m1 * 10 + m2, d1 * 10 + d2).ok_or(DateError::NotReal)
+        let (year, month, day) = parse_civil(bytes)?;
+        Ok(Self::from_civil(year, month, day))
     }
 
     /// The calendar year.
@@ -136,6 +131,27 @@ impl Day {
     pub fn month_start(self) -> Self {
         self - (self.civil().2 - 1)
     }
+}
+
+/// The year, month and day of month of a date as [`Day::parse`] reads it.
+fn parse_civil(bytes: &[u8]) -> Result<(i32, i32, i32), DateError> {
+    let Some((&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2], rest)) = bytes.split_first_chunk()
+    else {
+        return Err(DateError::Malformed);
+    };
+    // All digits are looked at together, without a branch for each: what is above 9 after the
+    // subtraction has one of the upper four bits, or gets one by adding 6.
+    let digits = u64::from_le_bytes([y1, y3, m1, d1, y2, y4, m2, d2]) ^ 0x3030_3030_3030_3030;
+    let beyond = digits | digits.wrapping_add(0x0606_0606_0606_0606);
+    if beyond & 0xf0f0_f0f0_f0f0_f0f0 != 0 || !is_time_part(rest) {
+        return Err(DateError::Malformed);
+    }
+    // The first digits are in the lower half, the second ones in the upper: no pair is above 99.
+    let pairs = (digits & 0xffff_ffff) * 10 + (digits >> 32);
+    let [century, year, month, day] =
+        [pairs, pairs >> 8, pairs >> 16, pairs >> 24].map(|pair| (pair & 0xff) as i32);
+    let year = century * 100 + year;
+    if Day::exists(year, month, day) { Ok((year, month, day)) } else { Err(DateError::NotReal) }
 }
 
 /// Whether what follows a date is nothing, or ` ` or `T` and a time with an optional zone.
@@ -248,6 +264,14 @@ impl Anniversary {
         Self { first, year, month, day }
     }
 
+    /// The yearly return of the date in a text, see [`Day::parse_bytes`].
+    pub(crate) fn parse_bytes(bytes: &[u8]) -> Result<Self, DateError> {
+        let (year, month, day) = parse_civil(bytes)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a date of the years 1 to 9999")]
+        let (y, m, d) = (year as i16, month as i8, day as i8);
+        Ok(Self { first: Day::from_civil(year, month, day), year: y, month: m, day: d })
+    }
+
     /// The original date.
     pub fn first(self) -> Day {
         self.first
@@ -260,24 +284,49 @@ impl Anniversary {
 
     /// `next(T, d)`: the first occurrence on or after `today`.
     pub fn next_from(self, today: Today) -> Day {
+        self.next_with_year(today).0
+    }
+
+    /// The same, and its year.
+    #[inline]
+    pub(crate) fn next_with_year(self, today: Today) -> (Day, i16) {
         if self.first >= today.day {
-            return self.first;
+            return (self.first, self.year);
         }
         let this_year = day_in_year(today.year, self.month, self.day);
         if this_year >= today.day {
-            this_year
-        } else {
-            day_in_year(today.year + 1, self.month, self.day)
+            return (this_year, today.year);
         }
+        (day_in_year(today.year + 1, self.month, self.day), today.year + 1)
     }
 
     /// `prev(T, d)`: the last occurrence before `today`, if there is one.
     pub fn last_before(self, today: Today) -> Option<Day> {
+        self.last_with_year(today).map(|(day, _)| day)
+    }
+
+    /// The same, and its year.
+    #[inline]
+    pub(crate) fn last_with_year(self, today: Today) -> Option<(Day, i16)> {
         if self.first >= today.day {
             return None;
         }
         let this_year = day_in_year(today.year, self.month, self.day);
-        if this_year < today.day { Some(this_year) } else { self.in_year(today.year - 1) }
+        if this_year < today.day {
+            return Some((this_year, today.year));
+        }
+        self.in_year(today.year - 1).map(|day| (day, today.year - 1))
+    }
+
+    /// The event columns of the occurrence in `year`.
+    #[inline]
+    pub(crate) fn columns_in(self, year: i16) -> EventColumns {
+        let last = days_in_month(year.into(), self.month.into());
+        EventColumns {
+            year: Some(year.into()),
+            month: Some(self.month.into()),
+            day: Some(i64::from(self.day).min(last.into())),
+        }
     }
 
     /// Completed years on `day`: how often the anniversary has come round since the original date;
@@ -299,7 +348,8 @@ pub(crate) fn day_in_year(year: i16, month: i8, day: i8) -> Day {
 #[inline]
 fn days_in_month(year: i32, month: i32) -> i32 {
     if month == 2 {
-        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        // A multiple of 4 and of 25 is one of 100, a multiple of 16 and of 25 one of 400.
+        let is_leap = if year % 25 == 0 { year % 16 == 0 } else { year % 4 == 0 };
         return if is_leap { 29 } else { 28 };
     }
     // 31 for odd months up to July, and for even ones from August on.
@@ -374,6 +424,19 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_of_a_date_is_a_digit_or_a_hyphen_in_its_place() {
+        for at in 0..10 {
+            for byte in 0..=u8::MAX {
+                let mut text = *b"2026-11-20";
+                text[at] = byte;
+                let fits = if [4, 7].contains(&at) { byte == b'-' } else { byte.is_ascii_digit() };
+                let malformed = Day::parse_bytes(&text) == Err(DateError::Malformed);
+                assert_eq!(malformed, !fits, "{:?}", text.escape_ascii().to_string());
+            }
+        }
+    }
+
+    #[test]
     fn printing_and_parsing_are_inverse_for_every_day_of_two_centuries() {
         for number in -40_000..40_000 {
             let day = Day::new(number);
@@ -409,6 +472,23 @@ mod tests {
         assert_eq!(leap.completed_years(day("2027-02-28")), 75);
         assert_eq!(leap.completed_years(day("2028-02-28")), 75);
         assert_eq!(leap.completed_years(day("2028-02-29")), 76);
+    }
+
+    #[test]
+    fn event_columns_of_an_occurrence_are_those_of_its_day() {
+        for first in ["1952-02-29", "1960-01-01", "1999-12-31", "2026-11-20", "2030-02-28"] {
+            let anniversary = Anniversary::of(day(first));
+            assert_eq!(Anniversary::parse_bytes(first.as_bytes()), Ok(anniversary));
+            for date in ["1990-01-01", "2026-11-20", "2027-02-28", "2028-02-29", "2028-03-01"] {
+                let today = today(date);
+                let next = anniversary.next_with_year(today);
+                let last = anniversary.last_with_year(today);
+                for (occurrence, year) in [Some(next), last].into_iter().flatten() {
+                    assert_eq!(anniversary.columns_in(year), EventColumns::of(occurrence));
+                    assert_eq!(anniversary.in_year(year), Some(occurrence));
+                }
+            }
+        }
     }
 
     #[test]

@@ -40,11 +40,15 @@ impl WindowReason {
 
     /// Reads a skip reason exactly as it is printed.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::TEXTS.iter().find_map(|(class, start)| {
-            let code = text.strip_prefix(start)?;
-            let state = State::from_code(code).filter(|state| state.code() == code)?;
-            Some(Self { class: *class, state })
-        })
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    /// Like [`WindowReason::parse`].
+    pub(crate) fn parse_bytes(text: &[u8]) -> Option<Self> {
+        let (start, code) = text.split_last_chunk::<2>()?;
+        let (class, _) = Self::TEXTS.iter().find(|(_, text)| text.as_bytes() == start)?;
+        let state = State::from_bytes(code).filter(|state| state.code().as_bytes() == code)?;
+        Some(Self { class: *class, state })
     }
 }
 

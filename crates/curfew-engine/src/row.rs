@@ -172,10 +172,10 @@ pub enum StoredReason {
 impl StoredReason {
     fn parse(text: Option<&[u8]>, frequency_text: &str) -> Self {
         let Some(text) = text else { return Self::None };
-        let Ok(text) = std::str::from_utf8(text) else { return Self::Other };
-        if let Some(reason) = WindowReason::parse(text) {
+        if let Some(reason) = WindowReason::parse_bytes(text) {
             return Self::Known(SkipReason::Window(reason));
         }
+        let Ok(text) = std::str::from_utf8(text) else { return Self::Other };
         if text.starts_with(FREQUENCY_START) {
             if text == frequency_text {
                 return Self::Known(SkipReason::FrequencyLimit);
@@ -354,6 +354,7 @@ impl RowReader<'_> {
     /// [`RowReader::read`] of the whole row, with less work.
     ///
     /// `known` was not sent and has no metadata, and its date is as long as this one.
+    #[inline]
     pub fn read_like(&self, known: &ExistingRow, columns: &VaryingColumns<'_>) -> ExistingRow {
         ExistingRow {
             id: columns.id,
@@ -420,6 +421,7 @@ impl ExistingRow {
     }
 
     /// Whether the row is what a plan wants, apart from its status and reason.
+    #[inline]
     pub(crate) fn has_content(&self, wanted: &WantedRow, catalog: &Catalog) -> bool {
         let sms = match self.sms {
             StoredSms::None => !wanted.sms || catalog.kind(wanted.kind).sms_template.is_none(),

@@ -68,8 +68,12 @@ impl Database {
         config: &'d PlanConfig,
         catalog: &'d Catalog,
     ) -> Result<Scanner<'d>, StoreError> {
+        // One lock for all that is looked at.
+        let snapshot =
+            if self.connection().is_autocommit() { Some(self.snapshot()?) } else { None };
         let queries =
             Queries::of(self.connection()).map_err(|error| self.fail("read the schema", error))?;
+        drop(snapshot);
         let reader = RowReader::new(config, catalog);
         Ok(Scanner {
             db: self,
@@ -483,6 +487,10 @@ fn query(
 
 fn read_contact<'r>(id: i64, row: impl Cells<'r>) -> SqlResult<RawContact<'r>> {
     let value = |at: usize| {
+        // Nearly all are texts.
+        if let Some(text) = row.bytes(at)? {
+            return Ok(Value::Text(text));
+        }
         Ok::<_, rusqlite::Error>(match row.value(at)? {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(number) => Value::Integer(number),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use curfew_engine::{ExistingRow, FOLLOWUP_PREFIX, RawRow, RowReader, Status, VaryingColumns};
-use libsql_pages::Field;
+use libsql_pages::{Field, NumberPlace};
 
 use crate::{
     json,
@@ -109,7 +109,66 @@ struct KnownRow {
     bytes: Vec<u8>,
     /// Where [`ALIKE`] is.
     compared: Vec<Range<usize>>,
+    varying: Varying,
     row: ExistingRow,
+}
+
+/// Where the columns are in which rows mostly differ.
+#[derive(Debug)]
+struct Varying {
+    /// `None`: it is the rowid.
+    id: Option<NumberPlace>,
+    scheduled_send_date: Option<Range<usize>>,
+    skip_reason: Option<Range<usize>>,
+    event_year: NumberPlace,
+    event_month: NumberPlace,
+    event_day: NumberPlace,
+    initial_schedule_id: NumberPlace,
+    shift_days: NumberPlace,
+}
+
+impl Varying {
+    /// Of rows of the shape of this one; `None` if they have to be read column by column.
+    fn of(row: PageRow<'_>) -> Option<Self> {
+        let text = |at| match row.field(at) {
+            Some(field) => Some(field.is_text().then(|| field.range())),
+            None => row.text(at).is_none().then_some(None),
+        };
+        let number = |at| match row.field(at) {
+            Some(field) => field.number_place(),
+            None => Some(NumberPlace::constant(row.number(at))),
+        };
+        Some(Self {
+            id: if row.is_rowid(ID) { None } else { Some(number(ID)?) },
+            scheduled_send_date: text(SEND_DATE)?,
+            skip_reason: text(SKIP_REASON)?,
+            event_year: number(EVENT_YEAR)?,
+            event_month: number(EVENT_MONTH)?,
+            event_day: number(EVENT_DAY)?,
+            initial_schedule_id: number(INITIAL)?,
+            shift_days: number(SHIFT_DAYS)?,
+        })
+    }
+
+    #[inline]
+    fn read<'r>(&self, row: PageRow<'r>) -> VaryingColumns<'r> {
+        let bytes = row.record();
+        let text = |range: &Option<Range<usize>>| range.clone().and_then(|range| bytes.get(range));
+        let id = match self.id {
+            None => row.rowid(),
+            Some(id) => id.read(bytes).unwrap_or_default(),
+        };
+        VaryingColumns {
+            id,
+            scheduled_send_date: text(&self.scheduled_send_date),
+            skip_reason: text(&self.skip_reason),
+            event_year: self.event_year.read(bytes),
+            event_month: self.event_month.read(bytes),
+            event_day: self.event_day.read(bytes),
+            initial_schedule_id: self.initial_schedule_id.read(bytes),
+            shift_days: self.shift_days.read(bytes),
+        }
+    }
 }
 
 impl KnownRows {
@@ -124,17 +183,7 @@ impl KnownRows {
         if let Some(Some(known)) = self.0.get(row.shape().place())
             && known.is_like(row)
         {
-            let columns = VaryingColumns {
-                id: row.number(ID).unwrap_or_default(),
-                scheduled_send_date: row.text(SEND_DATE),
-                skip_reason: row.text(SKIP_REASON),
-                event_year: row.number(EVENT_YEAR),
-                event_month: row.number(EVENT_MONTH),
-                event_day: row.number(EVENT_DAY),
-                initial_schedule_id: row.number(INITIAL),
-                shift_days: row.number(SHIFT_DAYS),
-            };
-            rows.push(reader.read_like(&known.row, &columns));
+            rows.push(reader.read_like(&known.row, &known.varying.read(row)));
             return Ok(());
         }
         let read = read(row, reader)?;
@@ -149,16 +198,17 @@ impl KnownRows {
         if is_sent || row.text(METADATA).is_some() {
             return;
         }
+        let Some(varying) = Varying::of(row) else { return };
         let place = row.shape().place();
         if self.0.len() <= place {
             self.0.resize_with(place + 1, || None);
         }
-        self.0[place] = Some(KnownRow::of(row, read.clone()));
+        self.0[place] = Some(KnownRow::of(row, varying, read.clone()));
     }
 }
 
 impl KnownRow {
-    fn of(row: PageRow<'_>, read: ExistingRow) -> Self {
+    fn of(row: PageRow<'_>, varying: Varying, read: ExistingRow) -> Self {
         let mut compared: Vec<Range<usize>> = Vec::new();
         // What is not in the record is the same for all records of its shape.
         for range in ALIKE.into_iter().filter_map(|at| row.field(at)).map(Field::range) {
@@ -167,7 +217,8 @@ impl KnownRow {
                 _ => compared.push(range),
             }
         }
-        Self { shape: row.shape().number(), bytes: row.record().to_vec(), compared, row: read }
+        let (shape, bytes) = (row.shape().number(), row.record().to_vec());
+        Self { shape, bytes, compared, varying, row: read }
     }
 
     #[inline]

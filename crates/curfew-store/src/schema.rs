@@ -75,20 +75,19 @@ impl Table {
     /// The table with this name in any case, or `None`.
     pub(crate) fn read(db: &Connection, name: &str) -> SqlResult<Option<Self>> {
         let found = db
-            .query_row(
+            .prepare_cached(
                 "SELECT l.name, l.type, l.wr, coalesce(s.sql, '')
                  FROM pragma_table_list(?1) AS l LEFT JOIN main.sqlite_schema AS s
                    ON s.name = l.name AND s.type IN ('table', 'view')
                  WHERE l.schema = 'main'",
-                [name],
-                |row| {
-                    let stored: String = row.get(0)?;
-                    Ok((stored, row.get(1)?, row.get::<_, bool>(2)?, row.get(3)?))
-                },
-            )
+            )?
+            .query_row([name], |row| {
+                let stored: String = row.get(0)?;
+                Ok((stored, row.get(1)?, row.get::<_, bool>(2)?, row.get(3)?))
+            })
             .optional()?;
         let Some((name, sort, without_rowid, sql)) = found else { return Ok(None) };
-        let mut statement = db.prepare(
+        let mut statement = db.prepare_cached(
             "SELECT name, type, \"notnull\", dflt_value, pk, hidden
              FROM pragma_table_xinfo(?1, 'main') WHERE hidden <> 1",
         )?;
@@ -105,7 +104,7 @@ impl Table {
             })?
             .collect::<SqlResult<_>>()?;
         let has_key_index = db
-            .prepare("SELECT 1 FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'")?
+            .prepare_cached("SELECT 1 FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'")?
             .exists([&name])?;
         Ok(Some(Self { name, sort, has_rowid: !without_rowid, sql, columns, has_key_index }))
     }
@@ -164,11 +163,12 @@ impl Index {
 
 /// The indexes of a table, in the order of their names.
 pub(crate) fn indexes(db: &Connection, table: &str) -> SqlResult<Vec<Index>> {
-    let mut list = db.prepare(
+    let mut list = db.prepare_cached(
         "SELECT name, \"unique\", origin, partial FROM pragma_index_list(?1, 'main') ORDER BY name",
     )?;
-    let mut keys =
-        db.prepare("SELECT name FROM pragma_index_xinfo(?1, 'main') WHERE key ORDER BY seqno")?;
+    let mut keys = db.prepare_cached(
+        "SELECT name FROM pragma_index_xinfo(?1, 'main') WHERE key ORDER BY seqno",
+    )?;
     let mut found = Vec::new();
     let mut rows = list.query([table])?;
     while let Some(row) = rows.next()? {

@@ -93,6 +93,7 @@ impl<'s> Stream<'s> {
     }
 
     /// The current row, if it belongs to this contact.
+    #[inline]
     pub(crate) fn at(&self, id: i64) -> Option<Row<'_>> {
         if self.key != Some(id) {
             return None;
@@ -253,7 +254,7 @@ impl Layout {
 
 /// The first page of a table or an index.
 pub(crate) fn root(db: &Connection, sort: &str, name: &str) -> SqlResult<Option<u32>> {
-    db.prepare("SELECT rootpage FROM main.sqlite_schema WHERE type = ?1 AND name = ?2")?
+    db.prepare_cached("SELECT rootpage FROM main.sqlite_schema WHERE type = ?1 AND name = ?2")?
         .query_row([sort, name], |row| row.get(0))
         .optional()
 }
@@ -405,6 +406,16 @@ impl<'r> PageRow<'r> {
     #[inline]
     pub(crate) fn record(self) -> &'r [u8] {
         self.record
+    }
+
+    #[inline]
+    pub(crate) fn rowid(self) -> i64 {
+        self.rowid
+    }
+
+    /// Whether a column is the rowid.
+    pub(crate) fn is_rowid(self, at: usize) -> bool {
+        matches!(self.layout.columns[at], Place::Rowid)
     }
 
     /// The value in the record, if the record has the column.

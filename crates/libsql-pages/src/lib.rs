@@ -19,7 +19,7 @@ mod tree;
 
 pub use file::MainFile;
 pub use pages::{Encoding, Layout, LogMark, Pages, Stretch};
-pub use record::{Field, Record, encode, varint};
+pub use record::{Field, NumberPlace, Record, encode, varint};
 pub use shape::{Shape, Shapes};
 pub use tree::{IndexCursor, Payload, TableCursor, TreeOf};
 

@@ -9,8 +9,7 @@ use crate::{Damaged, file::MainFile};
 const FRAME_HEADER: usize = 24;
 /// Where pages follow each other, this many bytes are read at once.
 const STRETCH_BYTES: usize = 64 * 1024;
-/// Pages are taken to follow each other where the next one is at most so far away: to read one page
-/// takes as long as to copy about six.
+/// Pages are taken to follow each other where the next one is at most so far away.
 const STRIDE_MAX: u32 = 4;
 /// Others hold the lock that counting the frames takes for a moment only.
 const COUNT_ATTEMPTS: u32 = 50;
@@ -183,18 +182,26 @@ impl<'c> Pages<'c> {
         page: &mut Vec<u8>,
         stretch: &mut Stretch,
     ) -> Result<(), Damaged> {
-        let at = self.find(number, stretch)?;
+        // Those behind it are as good a guess as any.
+        let at = self.find(number, stretch, number.saturating_add(1)..=u32::MAX)?;
         page.clear();
         page.extend_from_slice(&stretch.bytes[at..at + self.layout.page_size]);
         Ok(())
     }
 
     /// Reads page `number`, counted from 1, into `stretch`, and tells where it begins there. It stays
-    /// until another one is read.
+    /// until another one is read. `upcoming` are the pages that will be asked for next: those that
+    /// directly follow this one in the file are read with it. Others between them are not: to copy
+    /// one takes longer than to read once more.
     ///
     /// # Errors
     /// [`Damaged`] if there is no such page.
-    pub(crate) fn find(&self, number: u32, stretch: &mut Stretch) -> Result<usize, Damaged> {
+    pub(crate) fn find(
+        &self,
+        number: u32,
+        stretch: &mut Stretch,
+        upcoming: impl Iterator<Item = u32>,
+    ) -> Result<usize, Damaged> {
         let missing = Damaged("a page is missing");
         if number == 0 {
             return Err(missing);
@@ -220,13 +227,20 @@ impl<'c> Pages<'c> {
         }
         let offset = u64::from(number - 1) * size as u64;
         if follows && size < STRETCH_BYTES {
-            stretch.bytes.resize(size + STRETCH_BYTES - STRETCH_BYTES % size, 0);
-            stretch.run = number..number;
-            // False at the end of the file: then page by page.
-            if self.file.read(&mut stretch.bytes[size..], offset) {
-                let pages = u32::try_from(STRETCH_BYTES / size).expect("pages are not so small");
-                stretch.run = number..number.saturating_add(pages);
-                return Ok(size);
+            let pages = 1 + upcoming
+                .take(STRETCH_BYTES / size - 1)
+                .zip(1..)
+                .take_while(|(upcoming, places)| number.checked_add(*places) == Some(*upcoming))
+                .count();
+            if pages > 1 {
+                stretch.bytes.resize(size + STRETCH_BYTES - STRETCH_BYTES % size, 0);
+                stretch.run = number..number;
+                // False at the end of the file: then page by page.
+                if self.file.read(&mut stretch.bytes[size..][..pages * size], offset) {
+                    let pages = u32::try_from(pages).expect("pages are not so small");
+                    stretch.run = number..number.saturating_add(pages);
+                    return Ok(size);
+                }
             }
         }
         stretch.single = 0;

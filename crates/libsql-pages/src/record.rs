@@ -32,11 +32,33 @@ impl Field {
     /// The text, UTF-8 or not; `None` if the value is of another type. `bytes` is what was parsed.
     #[inline]
     pub fn text(self, bytes: &[u8]) -> Option<&[u8]> {
-        if self.serial < 13 || self.serial.is_multiple_of(2) {
+        if !self.is_text() {
             return None;
         }
         let at = self.at as usize;
         bytes.get(at..at + (self.serial as usize - 13) / 2)
+    }
+
+    /// Where the whole number is in all records whose headers equal this one's; `None` if fewer than
+    /// eight bytes end with it.
+    pub fn number_place(self) -> Option<NumberPlace> {
+        let length = match self.serial {
+            8 => return Some(NumberPlace::constant(Some(0))),
+            9 => return Some(NumberPlace::constant(Some(1))),
+            serial => match integer_length(serial) {
+                None => return Some(NumberPlace::constant(None)),
+                Some(length) => length,
+            },
+        };
+        let start = (self.at as usize + length).checked_sub(8)?;
+        let others = 64 - 8 * u32::try_from(length).ok()?;
+        Some(NumberPlace { start, others, stored: -1, constant: 0, is_number: true })
+    }
+
+    /// Whether the value is a text.
+    #[inline]
+    pub fn is_text(self) -> bool {
+        self.serial >= 13 && !self.serial.is_multiple_of(2)
     }
 
     /// Where the content is.
@@ -67,6 +89,38 @@ impl Field {
                 }
             }
         })
+    }
+}
+
+/// A whole number that has its place in all records with equal headers.
+#[derive(Clone, Copy, Debug)]
+pub struct NumberPlace {
+    /// Where the eight bytes begin that end with it.
+    start: usize,
+    /// How many of their bits are before it.
+    others: u32,
+    /// All bits, or none if records do not store it.
+    stored: i64,
+    /// What is not stored: 0, 1, or a default.
+    constant: i64,
+    is_number: bool,
+}
+
+impl NumberPlace {
+    /// For a value that is the same in all records; `None` if it is no whole number.
+    pub fn constant(value: Option<i64>) -> Self {
+        let is_number = value.is_some();
+        Self { start: 0, others: 0, stored: 0, constant: value.unwrap_or_default(), is_number }
+    }
+
+    /// The number in one of the records; `None` if the value is of another type.
+    #[inline]
+    pub fn read(self, bytes: &[u8]) -> Option<i64> {
+        let eight = bytes.get(self.start..).and_then(<[u8]>::first_chunk);
+        let wide = eight.map_or(0, |eight| i64::from_be_bytes(*eight));
+        // Without a branch: which column is stored how is hard to foresee.
+        let number = (wide << self.others >> self.others) & self.stored | self.constant;
+        self.is_number.then_some(number)
     }
 }
 
@@ -378,6 +432,11 @@ mod tests {
             for (place, value) in values.iter().enumerate() {
                 assert_eq!(record.value(&bytes, place), Some(*value));
                 assert_eq!(record.integer(&bytes, place), value.as_i64().ok());
+                let field = record.field(place).unwrap();
+                match field.number_place() {
+                    Some(number) => assert_eq!(number.read(&bytes), value.as_i64().ok()),
+                    None => assert!(field.range().end < 8, "{value:?}"),
+                }
                 assert_eq!(
                     record.text(&bytes, place),
                     value.as_bytes().ok().filter(|_| { matches!(value, ValueRef::Text(_)) })
@@ -386,6 +445,22 @@ mod tests {
             assert_eq!(record.value(&bytes, values.len()), None);
             assert_eq!(record.integer(&bytes, values.len()), None);
             assert_eq!(record.text(&bytes, values.len()), None);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_not_stored_needs_no_bytes() {
+        let bytes = encoded(&[0, 1].map(ValueRef::Integer));
+        assert_eq!(bytes.len(), 3);
+        let mut record = Record::default();
+        record.parse(&bytes).unwrap();
+        for (place, value) in [(0, 0), (1, 1)] {
+            let number = record.field(place).unwrap().number_place().unwrap();
+            assert_eq!(number.read(&bytes), Some(value));
+        }
+        for value in [None, Some(i64::MIN), Some(7)] {
+            assert_eq!(NumberPlace::constant(value).read(&bytes), value);
+            assert_eq!(NumberPlace::constant(value).read(&[0xff; 8]), value);
         }
     }
 

@@ -40,6 +40,11 @@ impl Interior {
         four_bytes(&self.page, at)
     }
 
+    /// The children after the one that was entered.
+    fn upcoming(&self) -> impl Iterator<Item = u32> {
+        (self.at + 1..=self.cells).map_while(|cell| self.child(cell).ok())
+    }
+
     /// Where the content of a cell begins, behind its child.
     fn content(&self, cell: usize) -> Result<usize, Damaged> {
         Ok(cell_at(&self.page, Self::HEADER, cell)? + 4)
@@ -51,6 +56,8 @@ impl Interior {
 struct Leaf {
     /// Where it begins there.
     start: usize,
+    /// Where it ends.
+    end: usize,
     cells: usize,
     at: usize,
 }
@@ -70,6 +77,26 @@ fn cell_at(page: &[u8], header: usize, cell: usize) -> Result<usize, Damaged> {
 fn four_bytes(page: &[u8], at: usize) -> Result<u32, Damaged> {
     let bytes = page.get(at..at + 4).ok_or(CUT_OFF)?;
     Ok(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+}
+
+/// Of a cell of a table whose record is below 16 KB and whose rowid is below 2^28: where the record
+/// begins, its length, and the rowid. `None` for others.
+#[inline]
+fn short_cell(page: &[u8], at: usize) -> Option<(usize, usize, i64)> {
+    let head: &[u8; 6] = page.get(at..)?.first_chunk()?;
+    let (length, used, four) = match *head {
+        [one, rest @ .., _] if one < 0x80 => (usize::from(one), 1, rest),
+        [one, two, rest @ ..] if two < 0x80 => {
+            (usize::from(one & 0x7f) << 7 | usize::from(two), 2, rest)
+        }
+        _ => return None,
+    };
+    let four = u32::from_be_bytes(four);
+    // The first byte without its highest bit is the last one of a number.
+    let others = 3_u32.checked_sub((!four & 0x8080_8080).leading_zeros() / 8)?;
+    let own = four >> (8 * others);
+    let rowid = own & 0x7f | own >> 1 & 0x3f80 | own >> 2 & 0x1f_c000 | own >> 3 & 0xfe0_0000;
+    Some((at + used + 4 - others as usize, length, rowid.into()))
 }
 
 /// The first of so many cells for which `reaches` holds, which then holds for all after it.
@@ -125,6 +152,19 @@ impl<'p> TreeOf<'p> {
     /// [`Damaged`] if it does not end on the page.
     #[inline]
     pub fn payload(&self, page: &[u8], at: usize) -> Result<(Payload, i64), Damaged> {
+        let short = if self.is_index { None } else { short_cell(page, at) };
+        match short {
+            Some((start, length, rowid))
+                if length <= self.local_max && start + length <= page.len() =>
+            {
+                Ok((Payload { length, start, end: start + length, overflow: 0 }, rowid))
+            }
+            _ => self.any_payload(page, at),
+        }
+    }
+
+    /// The same for every cell.
+    fn any_payload(&self, page: &[u8], at: usize) -> Result<(Payload, i64), Damaged> {
         let (length, used) = varint(page, at).ok_or(CUT_OFF)?;
         let mut start = at + used;
         let mut rowid = 0;
@@ -225,7 +265,18 @@ impl<'p> Cursor<'p> {
 
     #[inline]
     fn leaf_page(&self) -> &[u8] {
-        &self.stretch.bytes()[self.leaf.start..][..self.tree.pages.layout().page_size]
+        &self.stretch.bytes()[self.leaf.start..self.leaf.end]
+    }
+
+    /// Appends the entries from the beginning of this leaf of an index that are two whole numbers and
+    /// nothing else, up to the first that is not.
+    fn pairs(&self, pairs: &mut Vec<(i64, i64)>) {
+        let page = self.leaf_page();
+        pairs.extend((0..self.leaf.cells).map_while(|cell| {
+            let start = cell_at(page, Leaf::HEADER, cell).ok()?;
+            let length = usize::from(*page.get(start).filter(|length| **length < 0x80)?);
+            two_numbers(page, start + 1..start + 1 + length)
+        }));
     }
 
     /// Goes down to page `number`; true if that is a leaf.
@@ -234,7 +285,10 @@ impl<'p> Cursor<'p> {
             self.depth += 1;
             return Ok(false);
         }
-        self.leaf.start = self.tree.pages.find(number, &mut self.stretch)?;
+        let above = self.depth.checked_sub(1).map(|above| &self.interiors[above]);
+        let upcoming = above.into_iter().flat_map(Interior::upcoming);
+        self.leaf.start = self.tree.pages.find(number, &mut self.stretch, upcoming)?;
+        self.leaf.end = self.leaf.start + self.tree.pages.layout().page_size;
         let (leaf, interior) = if self.tree.is_index {
             (LEAF_INDEX, INTERIOR_INDEX)
         } else {
@@ -452,6 +506,8 @@ impl<'p> TableCursor<'p> {
 #[derive(Debug)]
 pub struct IndexCursor<'p> {
     cursor: Cursor<'p>,
+    /// The entries of the leaf, see [`Cursor::pairs`]; none if it was not entered at its beginning.
+    pairs: Vec<(i64, i64)>,
     /// The first column and the rowid, if the entry is nothing but two numbers.
     pair: Option<(i64, i64)>,
     /// The values of an entry that is more.
@@ -461,7 +517,12 @@ pub struct IndexCursor<'p> {
 impl<'p> IndexCursor<'p> {
     /// A cursor over the index whose tree begins on page `root`. It stands nowhere at first.
     pub fn new(pages: &'p Pages<'p>, root: u32) -> Self {
-        Self { cursor: Cursor::new(pages, root, true), pair: None, record: Record::default() }
+        Self {
+            cursor: Cursor::new(pages, root, true),
+            pairs: Vec::new(),
+            pair: None,
+            record: Record::default(),
+        }
     }
 
     /// Goes to the first entry; false if there is none.
@@ -469,6 +530,7 @@ impl<'p> IndexCursor<'p> {
     /// # Errors
     /// [`Damaged`].
     pub fn first(&mut self) -> Result<bool, Damaged> {
+        self.pairs.clear();
         let found = self.cursor.seek(|_, _, _, _| Ok(true))?;
         self.parse(found)
     }
@@ -479,6 +541,7 @@ impl<'p> IndexCursor<'p> {
     /// # Errors
     /// [`Damaged`].
     pub fn seek(&mut self, number: i64) -> Result<bool, Damaged> {
+        self.pairs.clear();
         let mut record = Record::default();
         let found = self.cursor.seek(|tree, page, start, _| {
             let (payload, _) = tree.payload(page, start)?;
@@ -501,11 +564,26 @@ impl<'p> IndexCursor<'p> {
     /// [`Damaged`].
     #[inline]
     pub fn advance(&mut self) -> Result<bool, Damaged> {
+        let next = self.cursor.leaf.at + 1;
+        if self.cursor.place == Place::Leaf
+            && let Some(pair) = self.pairs.get(next)
+        {
+            self.cursor.leaf.at = next;
+            self.pair = Some(*pair);
+            return Ok(true);
+        }
+        self.advance_by_cell()
+    }
+
+    fn advance_by_cell(&mut self) -> Result<bool, Damaged> {
         let found = self.cursor.advance()?;
+        if self.cursor.place == Place::Leaf && self.cursor.leaf.at == 0 {
+            self.pairs.clear();
+            self.cursor.pairs(&mut self.pairs);
+        }
         self.parse(found)
     }
 
-    #[inline]
     fn parse(&mut self, found: bool) -> Result<bool, Damaged> {
         if found {
             // One that continues on other pages is longer than two numbers.

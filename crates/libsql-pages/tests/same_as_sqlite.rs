@@ -63,8 +63,10 @@ fn entries_by_cursor(pages: &Pages<'_>, root: u32, from: Option<i64>) -> Vec<(Va
     entries
 }
 
-fn entries_by_sqlite(conn: &Connection, condition: &str) -> Vec<(Value, i64)> {
-    let sql = format!("SELECT key, id FROM t INDEXED BY i WHERE {condition} ORDER BY key, b, id");
+fn entries_by_sqlite(conn: &Connection, index: &str, condition: &str) -> Vec<(Value, i64)> {
+    let order = if index == "i" { "key, b, id" } else { "key, id" };
+    let sql =
+        format!("SELECT key, id FROM t INDEXED BY {index} WHERE {condition} ORDER BY {order}");
     let mut statement = conn.prepare(&sql).unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     rows.map(Result::unwrap).collect()
@@ -130,7 +132,8 @@ proptest! {
         conn.execute_batch(
             "PRAGMA synchronous = OFF; BEGIN;
              CREATE TABLE t (id INTEGER PRIMARY KEY, key, a TEXT, b);
-             CREATE INDEX i ON t (key, b)",
+             CREATE INDEX i ON t (key, b);
+             CREATE INDEX j ON t (key)",
         )
         .unwrap();
         for step in steps {
@@ -148,18 +151,28 @@ proptest! {
 
         let mark = LogMark::of(&conn);
         conn.execute_batch("BEGIN").unwrap();
-        let (table, index) = (root(&conn, "t"), root(&conn, "i"));
+        let table = root(&conn, "t");
         let pages = Pages::open(&conn, mark, u32::MAX).expect("a plain file");
         let rows = by_sqlite(&conn, i64::MIN);
         prop_assert_eq!(by_cursor(&pages, table, i64::MIN), rows.clone());
         prop_assert_eq!(by_cursor(&pages, table, from), by_sqlite(&conn, from));
-        prop_assert_eq!(entries_by_cursor(&pages, index, None), entries_by_sqlite(&conn, "true"));
-        let condition = format!("key >= {from}");
-        prop_assert_eq!(entries_by_cursor(&pages, index, Some(from)), entries_by_sqlite(&conn, &condition));
+        // The entries of the second one are nothing but two numbers, where the keys are numbers.
+        for index in ["i", "j"] {
+            let at = root(&conn, index);
+            prop_assert_eq!(
+                entries_by_cursor(&pages, at, None),
+                entries_by_sqlite(&conn, index, "true")
+            );
+            let condition = format!("key >= {from}");
+            prop_assert_eq!(
+                entries_by_cursor(&pages, at, Some(from)),
+                entries_by_sqlite(&conn, index, &condition)
+            );
+        }
 
         // Rows looked up one by one, in any order.
         let (mut cursor, mut record) = (TableCursor::new(&pages, table), Record::default());
-        for (_, id) in entries_by_sqlite(&conn, "true") {
+        for (_, id) in entries_by_sqlite(&conn, "i", "true") {
             prop_assert!(cursor.find(id).unwrap());
             let found = rows.binary_search_by_key(&id, |row| row.0).unwrap();
             prop_assert_eq!(&current(&cursor, &mut record), &rows[found]);

@@ -106,6 +106,7 @@ impl Message {
     }
 
     /// The row that the message wants, with its date and reason so far.
+    #[inline]
     pub(crate) fn wanted(&self, contact: &Contact) -> WantedRow {
         let skip = match &self.placement {
             Placement::Excluded(reason) | Placement::NoOpenDay { reason, .. } => {
@@ -245,9 +246,10 @@ impl Draft {
             let flags = i32::from(message.kind.0) << 1 | i32::from(message.is_dated());
             hash.add(pair(message.date.number(), flags));
             hash.add(message.row.map_or(u64::MAX, |row| row as u64));
-            hash.add(number(message.event.year));
-            hash.add(number(message.event.month));
-            hash.add(number(message.event.day));
+            // Three numbers of two digits or four: each has its own bits.
+            let EventColumns { year, month, day } = message.event;
+            let [month, day] = [number(month).rotate_left(48), number(day).rotate_left(32)];
+            hash.add(number(year) ^ month ^ day);
             hash.add(number(message.initial_id));
         }
         for fate in &self.fates {

@@ -199,23 +199,31 @@ impl<'c> Planner<'c> {
             &mut attributions,
         );
         self.aep(contact, &exclusions, input, draft, &mut attributions);
+        let others = draft.messages.len();
         self.campaigns(contact, &exclusions, input, draft, &mut attributions);
+        let has_campaigns = draft.messages.len() > others;
         self.post_window(contact, &exclusions, input, draft, &attributions);
+        let others = draft.messages.len();
         self.follow_ups(contact, &exclusions, input, draft);
-        self.resolve_conflicts(
-            &exclusions,
-            input,
-            draft,
-            |row| row.is_campaign,
-            |class| matches!(class, KindClass::Campaign(_)),
-        );
-        self.resolve_conflicts(
-            &exclusions,
-            input,
-            draft,
-            |row| row.is_follow_up,
-            |class| matches!(class, KindClass::FollowUp(_)),
-        );
+        let has_follow_ups = draft.messages.len() > others;
+        if has_campaigns {
+            self.resolve_conflicts(
+                &exclusions,
+                input,
+                draft,
+                |row| row.is_campaign,
+                |class| matches!(class, KindClass::Campaign(_)),
+            );
+        }
+        if has_follow_ups {
+            self.resolve_conflicts(
+                &exclusions,
+                input,
+                draft,
+                |row| row.is_follow_up,
+                |class| matches!(class, KindClass::FollowUp(_)),
+            );
+        }
         draft.messages.sort_by(|a, b| {
             let rest = |message: &Message| {
                 let (instance, initial) = (message.instance_id, message.initial_id);
@@ -243,25 +251,25 @@ impl<'c> Planner<'c> {
             KindClass::Birthday => self.config.birthday_days_before,
             _ => self.config.effective_date_days_before,
         });
-        let candidate = |event: Day| {
+        let candidate = |(event, year): (Day, i16)| {
             let ideal = event - days_before;
             Candidate {
                 kind: self.catalog.id_of(class),
                 event,
-                columns: EventColumns::of(event),
+                columns: anniversary.columns_in(year),
                 ideal,
                 deadline: event,
                 respects_windows: true,
                 also: AlsoHandledBy::DatedWithin(ideal - HANDLED_BEFORE_IDEAL_DAYS, event),
             }
         };
-        let next = candidate(anniversary.next_from(self.today));
+        let next = candidate(anniversary.next_with_year(self.today));
         if class == KindClass::EffectiveDate && next.ideal >= self.today.day {
             draft.effective_date_ideal = Some(next.ideal).filter(|d| !exclusions.excludes(*d));
         }
         self.consider(&next, contact, exclusions, input, draft, Some(attributions));
         if !exclusions.is_empty()
-            && let Some(event) = anniversary.last_before(self.today)
+            && let Some(event) = anniversary.last_with_year(self.today)
         {
             self.attribute_by_ideal(&candidate(event), exclusions, input, attributions);
         }
@@ -404,18 +412,18 @@ impl<'c> Planner<'c> {
     ) {
         let kind = self.catalog.kind(candidate.kind);
         let event = candidate.columns;
-        let same_event = |row: &ExistingRow| {
-            row.kind == StoredKind::Known(candidate.kind)
-                && row.instance_id.unwrap_or(0) == kind.instance_id
-                && row.event == event
-        };
-        let own_row = input
-            .rows
-            .iter()
-            .zip(&draft.fates)
-            .position(|(row, fate)| is_live(row, *fate) && same_event(row));
-
-        let handled = committed_row_handling(candidate, &same_event, input.rows);
+        let (mut own_row, mut handled) = (None, None);
+        for (at, row) in input.rows.iter().enumerate().filter(|(_, row)| candidate.is_of(row)) {
+            if !row.status.is_owned() {
+                handled =
+                    handled.or(candidate.is_handled_by(row, kind.instance_id).then_some(row.id));
+            } else if own_row.is_none()
+                && is_live(row, draft.fates[at])
+                && candidate.is_same_event(row, kind.instance_id)
+            {
+                own_row = Some(at);
+            }
+        }
         let verdict = if let Some(row) = handled {
             Verdict::HandledByCommitted { row }
         } else if candidate.deadline < self.today.day {
@@ -490,13 +498,10 @@ impl<'c> Planner<'c> {
         input: &ContactInput<'_>,
         attributions: &mut Attributions,
     ) {
-        let event = candidate.columns;
-        let same_event = |row: &ExistingRow| {
-            row.kind == StoredKind::Known(candidate.kind)
-                && row.instance_id.unwrap_or(0) == 0
-                && row.event == event
+        let handles = |row: &ExistingRow| {
+            !row.status.is_owned() && candidate.is_of(row) && candidate.is_handled_by(row, 0)
         };
-        if committed_row_handling(candidate, &same_event, input.rows).is_none() {
+        if !input.rows.iter().any(handles) {
             self.attribute(candidate.ideal, exclusions, attributions);
         }
     }
@@ -509,26 +514,30 @@ impl<'c> Planner<'c> {
     }
 }
 
-/// The id of a committed row that handles a message.
-fn committed_row_handling(
-    candidate: &Candidate,
-    same_event: &impl Fn(&ExistingRow) -> bool,
-    rows: &[ExistingRow],
-) -> Option<i64> {
-    let of_kind = |row: &ExistingRow| row.kind == StoredKind::Known(candidate.kind);
-    rows.iter()
-        .filter(|row| !row.status.is_owned() && of_kind(row))
-        .find(|row| {
-            same_event(row)
-                || match candidate.also {
-                    AlsoHandledBy::DatedWithin(first, last) => {
-                        row.date.is_some_and(|date| first <= date && date <= last)
-                    }
-                    AlsoHandledBy::NoEventColumns => !row.event.is_complete(),
-                    AlsoHandledBy::AnyOfInstance => true,
+impl Candidate {
+    /// Whether a row is of its kind.
+    #[inline]
+    fn is_of(&self, row: &ExistingRow) -> bool {
+        matches!(row.kind, StoredKind::Known(kind) if kind == self.kind)
+    }
+
+    /// Whether a row of its kind is for the same event.
+    #[inline]
+    fn is_same_event(&self, row: &ExistingRow, instance_id: i64) -> bool {
+        row.instance_id.unwrap_or(0) == instance_id && row.event == self.columns
+    }
+
+    /// Whether a committed row of its kind handles it.
+    fn is_handled_by(&self, row: &ExistingRow, instance_id: i64) -> bool {
+        self.is_same_event(row, instance_id)
+            || match self.also {
+                AlsoHandledBy::DatedWithin(first, last) => {
+                    row.date.is_some_and(|date| first <= date && date <= last)
                 }
-        })
-        .map(|row| row.id)
+                AlsoHandledBy::NoEventColumns => !row.event.is_complete(),
+                AlsoHandledBy::AnyOfInstance => true,
+            }
+    }
 }
 
 /// The last enrollment date before today and the first one on or after it. A date that a year does

@@ -1,7 +1,7 @@
 //! What happens to owned rows that are not the row of a message (SPEC sections 5 and 9).
 
 use super::{Draft, Fate};
-use crate::{ContactInput, DeleteReason, ExistingRow, Planner, Status};
+use crate::{ContactInput, DeleteReason, ExistingRow, Planner, Status, StoredKind};
 
 impl Planner<'_> {
     /// Decides on every owned row that is not the row of a message.
@@ -47,6 +47,9 @@ pub(super) fn is_live(row: &ExistingRow, fate: Fate) -> bool {
 /// Of several owned rows of one event key one is kept: a `pre-scheduled` one before a `skipped`
 /// one, then the lowest id (SPEC section 9).
 pub(super) fn mark_duplicates(rows: &[ExistingRow], fates: &mut [Fate]) {
+    if have_kinds_of_their_own(rows) {
+        return;
+    }
     for at in 0..rows.len() {
         if !is_live(&rows[at], fates[at]) {
             continue;
@@ -62,6 +65,19 @@ pub(super) fn mark_duplicates(rows: &[ExistingRow], fates: &mut [Fate]) {
             fates[loser] = Fate::Deleted(DeleteReason::Duplicate);
         }
     }
+}
+
+/// Whether no two rows are of one kind, and none is a follow-up, so that no two have one event key.
+/// False also for kinds that are not counted here.
+fn have_kinds_of_their_own(rows: &[ExistingRow]) -> bool {
+    let mut seen = 0_u64;
+    rows.iter().all(|row| {
+        let StoredKind::Known(kind) = row.kind else { return false };
+        let bit = 1_u64.checked_shl(kind.0.into()).unwrap_or(0);
+        let is_first = bit & !seen != 0 && !row.is_follow_up;
+        seen |= bit;
+        is_first
+    })
 }
 
 pub(super) fn same_event_key(a: &ExistingRow, b: &ExistingRow) -> bool {

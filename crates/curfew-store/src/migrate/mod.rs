@@ -170,10 +170,13 @@ impl Database {
         }
         for (number, migration) in (1..).zip(&MIGRATIONS) {
             let is_recorded = applied.contains(&number);
-            let in_force = is_recorded
-                && (migration.todos)(self.connection())
+            let in_force = is_recorded && {
+                // One lock for all that is looked at.
+                let _snapshot = self.snapshot()?;
+                (migration.todos)(self.connection())
                     .map_err(|obstacle| self.obstacle(obstacle))?
-                    .is_empty();
+                    .is_empty()
+            };
             if in_force {
                 continue;
             }
