@@ -166,10 +166,12 @@ fn survey_range(
     ids: RangeInclusive<i64>,
     passed: &Passed<'_>,
 ) -> Result<(Ledger, Census), Error> {
-    let mut ledger = Ledger::new(planner);
+    let (mut reported, end) = (passed.clamp(*ids.start()), passed.clamp(*ids.end()));
+    // No more contacts than ids; untouched memory costs nothing, and growing copies.
+    let room = end.abs_diff(reported).min(IDS_PER_RANGE) + 1;
+    let mut ledger = Ledger::with_capacity(planner, usize::try_from(room).unwrap_or(0));
     let mut census = Census::default();
     let mut draft = Draft::default();
-    let (mut reported, end) = (passed.clamp(*ids.start()), passed.clamp(*ids.end()));
     let mut unreported = 0;
     let _: ControlFlow<()> = scanner.range(ids, |visited| {
         match visited {

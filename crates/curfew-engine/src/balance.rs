@@ -107,6 +107,9 @@ impl Record {
     }
 }
 
+/// About so many records a contact has: birthday, effective date, enrollment.
+const USUAL_RECORDS: usize = 3;
+
 /// What a follow-up has of its own where other messages have it of their kind.
 #[derive(Clone, Copy, Debug)]
 struct Extra {
@@ -208,11 +211,16 @@ pub struct Ledger {
 impl Ledger {
     /// An empty ledger.
     pub fn new(planner: &Planner<'_>) -> Self {
+        Self::with_capacity(planner, 0)
+    }
+
+    /// An empty ledger with room for so many contacts of the usual sort; more may come.
+    pub fn with_capacity(planner: &Planner<'_>, contacts: usize) -> Self {
         Self {
             today: planner.today().day,
-            ids: Ids::default(),
-            entries: Vec::new(),
-            records: Vec::new(),
+            ids: Ids { offsets: Vec::with_capacity(contacts), ..Ids::default() },
+            entries: Vec::with_capacity(contacts),
+            records: Vec::with_capacity(contacts.saturating_mul(USUAL_RECORDS)),
             extras: Vec::new(),
             facts: Vec::new(),
             dirty: Vec::new(),

@@ -135,22 +135,23 @@ impl Day {
 
 /// The year, month and day of month of a date as [`Day::parse`] reads it.
 fn parse_civil(bytes: &[u8]) -> Result<(i32, i32, i32), DateError> {
-    let Some((&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2], rest)) = bytes.split_first_chunk()
-    else {
+    let Some((date, rest)) = bytes.split_first_chunk::<10>() else {
         return Err(DateError::Malformed);
     };
-    // All digits are looked at together, without a branch for each: what is above 9 after the
-    // subtraction has one of the upper four bits, or gets one by adding 6.
-    let digits = u64::from_le_bytes([y1, y3, m1, d1, y2, y4, m2, d2]) ^ 0x3030_3030_3030_3030;
-    let beyond = digits | digits.wrapping_add(0x0606_0606_0606_0606);
-    if beyond & 0xf0f0_f0f0_f0f0_f0f0 != 0 || !is_time_part(rest) {
+    let &[y1, y2, y3, y4, h1, m1, m2, h2, d1, d2] = date;
+    // Eight bytes at once: digits become 0 to 9, hyphens 0. What is more in a byte has its highest
+    // bit, or gets it by the addition.
+    let month =
+        u64::from_le_bytes([y1, y2, y3, y4, h1, m1, m2, h2]) ^ u64::from_le_bytes(*b"0000-00-");
+    let day = [d1, d2].map(|digit| digit.wrapping_sub(b'0'));
+    let beyond = month | month.wrapping_add(0x7f76_767f_7676_7676);
+    if beyond & 0x8080_8080_8080_8080 != 0 || day[0].max(day[1]) > 9 || !is_time_part(rest) {
         return Err(DateError::Malformed);
     }
-    // The first digits are in the lower half, the second ones in the upper: no pair is above 99.
-    let pairs = (digits & 0xffff_ffff) * 10 + (digits >> 32);
-    let [century, year, month, day] =
-        [pairs, pairs >> 8, pairs >> 16, pairs >> 24].map(|pair| (pair & 0xff) as i32);
-    let year = century * 100 + year;
+    // Each byte becomes ten times itself and the next one, which is at most 99.
+    let [century, _, year, _, _, month, ..] = (month * 10 + (month >> 8)).to_le_bytes();
+    let year = i32::from(century) * 100 + i32::from(year);
+    let (month, day) = (i32::from(month), i32::from(day[0] * 10 + day[1]));
     if Day::exists(year, month, day) { Ok((year, month, day)) } else { Err(DateError::NotReal) }
 }
 

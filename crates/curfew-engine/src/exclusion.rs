@@ -121,7 +121,15 @@ impl<'r> Exclusions<'r> {
         pre_window_days: i32,
         today: Today,
     ) -> Self {
-        let mut rules = RuleList::new();
+        // Filled where it stays: it is large.
+        let mut this = Self {
+            rules: RuleList::new(),
+            birth,
+            effective,
+            pre_window_days,
+            windows: Windows::new(),
+            near: (today.day, today.day - 1),
+        };
         for state in states {
             for rule in table.of(state) {
                 let class = match rule.kind {
@@ -129,19 +137,11 @@ impl<'r> Exclusions<'r> {
                     RuleKind::Birthday(_) | RuleKind::BirthdayMonth(_) => WindowClass::Birthday,
                     RuleKind::EffectiveDate(_) => WindowClass::EffectiveDate,
                 };
-                rules.push((WindowReason { class, state }, rule));
+                this.rules.push((WindowReason { class, state }, rule));
             }
         }
-        rules.sort_by_key(|(reason, _)| *reason);
-        let mut this = Self {
-            rules,
-            birth,
-            effective,
-            pre_window_days,
-            windows: Windows::new(),
-            near: (today.day, today.day - 1),
-        };
         if !this.rules.is_empty() {
+            this.rules.sort_by_key(|(reason, _)| *reason);
             this.windows = this.windows_of_years(today.year - 2, today.year + 2);
             this.near = (first_of_year(today.year - 1), first_of_year(today.year + 2) - 1);
         }

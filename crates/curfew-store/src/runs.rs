@@ -116,6 +116,11 @@ pub struct Run {
 /// Recorded as the error of runs whose process ended without a word.
 const ABANDONED: &str = "the process ended before the run did";
 
+/// An index finds them among all runs that there ever were.
+const FAIL_STARTED: &str = "UPDATE main.scheduler_checkpoints
+     SET status = 'failed', completed_at = ?1, error = ?2
+     WHERE status = 'started' AND run_id IS NOT NULL";
+
 impl Database {
     /// Records that a run begins.
     ///
@@ -231,15 +236,7 @@ impl Database {
     /// Records of every run that began and never ended that it failed, and says how many there were.
     /// Only who holds the [`crate::RunLock`] knows that none of them is still at work.
     pub fn fail_abandoned_runs(&self, at: &str) -> Result<usize, StoreError> {
-        let update = || {
-            self.connection()
-                .prepare_cached(
-                    "UPDATE main.scheduler_checkpoints
-                     SET status = 'failed', completed_at = ?1, error = ?2
-                     WHERE status = 'started' AND run_id IS NOT NULL",
-                )?
-                .execute([at, ABANDONED])
-        };
+        let update = || self.connection().prepare_cached(FAIL_STARTED)?.execute([at, ABANDONED]);
         update().map_err(|error| self.fail("record the end of earlier runs", error))
     }
 
@@ -366,4 +363,19 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
         history: integer(18)?.zip(text(19)?).map(|(id, hash)| Head { id, hash }),
         error: text(20)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_never_ended_are_found_without_reading_all() {
+        let mut db = Database::in_memory().unwrap();
+        db.migrate("now").unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {FAIL_STARTED}");
+        let plan: String =
+            db.connection().query_row(&sql, ["", ""], |row| row.get("detail")).unwrap();
+        assert!(plan.contains("USING INDEX curfew_run_started"), "{plan}");
+    }
 }

@@ -106,9 +106,8 @@ pub(crate) struct KnownRows(Vec<Option<KnownRow>>);
 struct KnownRow {
     /// The number of its shape.
     shape: u64,
-    bytes: Vec<u8>,
-    /// Where [`ALIKE`] is.
-    compared: Vec<Range<usize>>,
+    /// The bytes of [`ALIKE`], and where they begin.
+    compared: Vec<(usize, Box<[u8]>)>,
     varying: Varying,
     row: ExistingRow,
 }
@@ -209,16 +208,17 @@ impl KnownRows {
 
 impl KnownRow {
     fn of(row: PageRow<'_>, varying: Varying, read: ExistingRow) -> Self {
-        let mut compared: Vec<Range<usize>> = Vec::new();
+        let mut ranges: Vec<Range<usize>> = Vec::new();
         // What is not in the record is the same for all records of its shape.
         for range in ALIKE.into_iter().filter_map(|at| row.field(at)).map(Field::range) {
-            match compared.last_mut() {
+            match ranges.last_mut() {
                 Some(last) if last.end == range.start => last.end = range.end,
-                _ => compared.push(range),
+                _ => ranges.push(range),
             }
         }
-        let (shape, bytes) = (row.shape().number(), row.record().to_vec());
-        Self { shape, bytes, compared, varying, row: read }
+        let bytes = |range: Range<usize>| Some((range.start, row.record().get(range)?.into()));
+        let compared = ranges.into_iter().filter_map(bytes).collect();
+        Self { shape: row.shape().number(), compared, varying, row: read }
     }
 
     #[inline]
@@ -228,6 +228,6 @@ impl KnownRow {
             && self
                 .compared
                 .iter()
-                .all(|range| self.bytes.get(range.clone()) == bytes.get(range.clone()))
+                .all(|(start, own)| bytes.get(*start..*start + own.len()) == Some(&**own))
     }
 }

@@ -302,6 +302,15 @@ pub(crate) struct PageRows<'p> {
     sum: Checksum,
 }
 
+/// What comes next in a table.
+enum Next {
+    /// A row of the contact with this id.
+    Row(i64),
+    /// A row that names no contact by a number: it counts for the checksum only.
+    RowOfNobody,
+    End,
+}
+
 impl<'p> PageRows<'p> {
     fn new(
         pages: &'p Pages<'p>,
@@ -324,46 +333,45 @@ impl<'p> PageRows<'p> {
 
     /// Goes to the next row and gives its contact's id.
     fn advance(&mut self) -> SqlResult<Option<i64>> {
-        let is_first = !std::mem::replace(&mut self.is_open, true);
-        let Self { table, index, shapes, shape, layout, first, last, sum, .. } = self;
-        let mut load = |table: &TableCursor<'_>| {
-            let bytes = table.bytes();
-            let found = shapes.of(bytes)?;
-            *shape = found.place();
-            if let Some(all) = &layout.all {
-                all.add(sum, table.rowid(), found.record(), bytes);
-            }
-            SqlResult::Ok(())
-        };
-        let Some(index) = index else {
-            let found = if is_first { table.seek(*first)? } else { table.advance()? };
-            if !found || table.rowid() > *last {
+        loop {
+            let next = self.step()?;
+            if let Next::End = next {
                 return Ok(None);
             }
-            load(table)?;
-            return Ok(Some(table.rowid()));
+            let bytes = self.table.bytes();
+            let found = self.shapes.of(bytes)?;
+            self.shape = found.place();
+            if let Some(all) = &self.layout.all {
+                all.add(&mut self.sum, self.table.rowid(), found.record(), bytes);
+            }
+            if let Next::Row(key) = next {
+                return Ok(Some(key));
+            }
+        }
+    }
+
+    #[inline]
+    fn step(&mut self) -> SqlResult<Next> {
+        let is_first = !std::mem::replace(&mut self.is_open, true);
+        let (table, first, last) = (&mut self.table, self.first, self.last);
+        let Some(index) = &mut self.index else {
+            let found = if is_first { table.seek(first)? } else { table.advance()? };
+            let is_in_range = found && table.rowid() <= last;
+            return Ok(if is_in_range { Next::Row(table.rowid()) } else { Next::End });
         };
-        let mut found = match (is_first, *first) {
+        let found = match (is_first, first) {
             (false, _) => index.advance()?,
             (true, i64::MIN) => index.first()?,
             (true, first) => index.seek(first)?,
         };
-        while found {
-            // Behind all numbers come texts, which the last range passes over.
-            if last.checked_add(1).is_some_and(|next| index.compare(next).is_ge()) {
-                return Ok(None);
-            }
-            if !table.find(index.rowid()?)? {
-                return Err(libsql_pages::Damaged("an index points to no row").into());
-            }
-            load(table)?;
-            if let Some(key) = index.number() {
-                return Ok(Some(key));
-            }
-            // It belongs to nobody.
-            found = index.advance()?;
+        // Behind all numbers come texts, which the last range passes over.
+        if !found || last.checked_add(1).is_some_and(|next| index.compare(next).is_ge()) {
+            return Ok(Next::End);
         }
-        Ok(None)
+        if !table.find(index.rowid()?)? {
+            return Err(libsql_pages::Damaged("an index points to no row").into());
+        }
+        Ok(index.number().map_or(Next::RowOfNobody, Next::Row))
     }
 
     #[inline]

@@ -359,6 +359,29 @@ impl<'p> Cursor<'p> {
     /// Goes to this cell of the leaf, or to what comes after the leaf.
     #[inline]
     fn stand_in_leaf(&mut self, at: usize) -> Result<bool, Damaged> {
+        let Some((start, end, rowid)) = self.short_cell(at) else {
+            return self.stand_on_any_cell(at);
+        };
+        self.leaf.at = at;
+        self.place = Place::Leaf;
+        self.payload = Payload { length: end - start, start, end, overflow: 0 };
+        self.rowid = rowid;
+        Ok(true)
+    }
+
+    /// Where the record of a cell of this leaf begins and ends, and its rowid, see [`short_cell`].
+    #[inline]
+    fn short_cell(&self, at: usize) -> Option<(usize, usize, i64)> {
+        if self.tree.is_index || at >= self.leaf.cells {
+            return None;
+        }
+        let page = self.leaf_page();
+        let (start, length, rowid) = short_cell(page, cell_at(page, Leaf::HEADER, at).ok()?)?;
+        let fits = length <= self.tree.local_max && start + length <= page.len();
+        fits.then_some((start, start + length, rowid))
+    }
+
+    fn stand_on_any_cell(&mut self, at: usize) -> Result<bool, Damaged> {
         if at >= self.leaf.cells {
             return self.leave();
         }

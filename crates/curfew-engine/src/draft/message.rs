@@ -245,22 +245,26 @@ impl Draft {
             hash.add(pair(message.ideal.number(), message.deadline.number()));
             let flags = i32::from(message.kind.0) << 1 | i32::from(message.is_dated());
             hash.add(pair(message.date.number(), flags));
-            hash.add(message.row.map_or(u64::MAX, |row| row as u64));
-            // Three numbers of two digits or four: each has its own bits.
+            // Rows are few, and years, months and days have two digits or four: each has its own bits.
+            let row = message.row.map_or(u64::MAX, |row| row as u64);
+            hash.add(number(message.initial_id) ^ row.rotate_left(48));
             let EventColumns { year, month, day } = message.event;
             let [month, day] = [number(month).rotate_left(48), number(day).rotate_left(32)];
             hash.add(number(year) ^ month ^ day);
-            hash.add(number(message.initial_id));
         }
-        for fate in &self.fates {
-            hash.add(match fate {
-                Fate::Committed => 1,
-                Fate::OfMessage => 2,
-                Fate::History => 3,
-                Fate::HistoryLowerCase => 4,
-                Fate::Expires => 5,
-                Fate::Deleted(_) => 6,
-            });
+        // Three bits for each, which no two share.
+        for fates in self.fates.chunks(21) {
+            hash.add(fates.iter().fold(0, |word, fate| {
+                let bits = match fate {
+                    Fate::Committed => 1,
+                    Fate::OfMessage => 2,
+                    Fate::History => 3,
+                    Fate::HistoryLowerCase => 4,
+                    Fate::Expires => 5,
+                    Fate::Deleted(_) => 6,
+                };
+                word << 3 | bits
+            }));
         }
         hash.finish()
     }

@@ -61,7 +61,12 @@ fn record(db: &Connection) -> Result<Vec<Todo>, Obstacle> {
     let name = "curfew_history_contact";
     todos.extend(step::index(db, t::SCHEDULE_HISTORY.name, name, &["contact_id"])?);
     todos.extend(step::index(db, t::CONTACT_ISSUES.name, "curfew_issue_run", &["run_id"])?);
-    todos.extend(step::index(db, t::SCHEDULER_CHECKPOINTS.name, "curfew_run", &["run_id"])?);
+    let runs = t::SCHEDULER_CHECKPOINTS.name;
+    todos.extend(step::index(db, runs, "curfew_run", &["run_id"])?);
+    // Every run looks for one that never ended, among all that there were.
+    let name = "curfew_run_started";
+    let sql = format!("CREATE INDEX {name} ON {runs} (run_id) WHERE status = 'started'");
+    todos.extend(step::exact_index(db, runs, name, &sql)?);
     Ok(todos)
 }
 
