@@ -85,7 +85,7 @@ impl<'d> Bulk<'d> {
         let db = NonNull::new(db).expect("an open connection has a handle");
         // Who makes it anew takes it from the statements that use it.
         let is_known = connection
-            .prepare("SELECT 1 FROM pragma_module_list WHERE name = ?1")?
+            .prepare_cached("SELECT 1 FROM pragma_module_list WHERE name = ?1")?
             .exists([MODULE_NAME.to_str().unwrap_or_default()])?;
         if !is_known {
             // SAFETY: name and module live for ever; there is no client data.

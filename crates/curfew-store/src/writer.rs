@@ -203,6 +203,12 @@ fn constants<'a>(run_id: &'a str, now: &'a str) -> [(&'static str, &'a str); 3] 
     [("scheduler_run_id", run_id), ("created_at", now), ("updated_at", now)]
 }
 
+/// The columns of `email_schedules` to which this program gives values. What another column holds in a
+/// row of the plan is its default.
+pub(crate) fn written_columns() -> impl Iterator<Item = &'static str> {
+    inserted_columns().into_iter().chain(constants("", "").map(|(name, _)| name))
+}
+
 // Places in [`inserted_columns`], and after them in [`constants`].
 const EMAIL_TYPE: usize = 1;
 const STATUS: usize = 4;

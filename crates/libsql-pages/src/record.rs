@@ -405,10 +405,11 @@ fn long_varint(bytes: &[u8]) -> Option<(u64, usize)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn encoded(values: &[ValueRef<'_>]) -> Vec<u8> {
+    /// The record of these values.
+    pub(crate) fn encoded(values: &[ValueRef<'_>]) -> Vec<u8> {
         let mut bytes = Vec::new();
         encode(values.iter().copied(), &mut bytes);
         bytes

@@ -127,13 +127,7 @@ mod tests {
     use rusqlite::types::ValueRef;
 
     use super::*;
-    use crate::encode;
-
-    fn encoded(values: &[ValueRef<'_>]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        encode(values.iter().copied(), &mut bytes);
-        bytes
-    }
+    use crate::record::tests::encoded;
 
     #[test]
     fn records_of_any_headers_in_any_order_give_their_values() {

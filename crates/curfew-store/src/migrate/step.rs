@@ -5,14 +5,13 @@ use std::fmt;
 use curfew_engine::DeleteReason;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::tables::{
-    EMAIL_SCHEDULES, EVENT_INDEX, EVENT_KEY, HAS_EVENT_KEY, TableSpec, WRITTEN_COLUMNS,
-};
+use super::tables::{EMAIL_SCHEDULES, EVENT_INDEX, EVENT_KEY, HAS_EVENT_KEY, TableSpec};
 use crate::{
     cell::integer,
     create_table::without_constraints,
     history::{Chain, Entry, Happening, old_values},
     schema::{Affinity, Index, Table, indexes, literal, quote},
+    writer::written_columns,
 };
 
 /// Something that a migration does, or did.
@@ -284,7 +283,7 @@ fn is_always_distinct(column: &str, table: &Table) -> bool {
     let Some(found) = table.column(column) else { return false };
     let default_is_null =
         found.default.as_ref().is_none_or(|text| text.eq_ignore_ascii_case("NULL"));
-    !WRITTEN_COLUMNS.iter().any(|name| name.eq_ignore_ascii_case(column))
+    !written_columns().any(|name| name.eq_ignore_ascii_case(column))
         && default_is_null
         && !found.is_generated
 }

@@ -219,30 +219,6 @@ pub(crate) const CONTACT_EVENTS: TableSpec = TableSpec {
     is_filled: false,
 };
 
-/// The columns of `email_schedules` to which this program gives values. What another column holds
-/// in a row of the plan is its default.
-pub(crate) const WRITTEN_COLUMNS: [&str; 19] = [
-    "contact_id",
-    "email_type",
-    "scheduled_send_date",
-    "scheduled_send_time",
-    "status",
-    "skip_reason",
-    "priority",
-    "campaign_instance_id",
-    "email_template",
-    "sms_template",
-    "scheduler_run_id",
-    "event_year",
-    "event_month",
-    "event_day",
-    "initial_schedule_id",
-    "shift_days",
-    "metadata",
-    "created_at",
-    "updated_at",
-];
-
 /// The columns that tell one owned row from another (SPEC section 9).
 pub(crate) const EVENT_KEY: &str = "contact_id, email_type, coalesce(campaign_instance_id, 0), \
      event_year, event_month, event_day, coalesce(initial_schedule_id, 0)";
