@@ -39,12 +39,7 @@ impl WindowReason {
     ];
 
     /// Reads a skip reason exactly as it is printed.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::parse_bytes(text.as_bytes())
-    }
-
-    /// Like [`WindowReason::parse`].
-    pub(crate) fn parse_bytes(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let (start, code) = text.split_last_chunk::<2>()?;
         let (class, _) = Self::TEXTS.iter().find(|(_, text)| text.as_bytes() == start)?;
         let state = State::from_bytes(code).filter(|state| state.code().as_bytes() == code)?;

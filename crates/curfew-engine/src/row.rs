@@ -172,7 +172,7 @@ pub enum StoredReason {
 impl StoredReason {
     fn parse(text: Option<&[u8]>, frequency_text: &str) -> Self {
         let Some(text) = text else { return Self::None };
-        if let Some(reason) = WindowReason::parse_bytes(text) {
+        if let Some(reason) = WindowReason::parse(text) {
             return Self::Known(SkipReason::Window(reason));
         }
         let Ok(text) = std::str::from_utf8(text) else { return Self::Other };

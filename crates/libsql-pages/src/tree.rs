@@ -152,15 +152,22 @@ impl<'p> TreeOf<'p> {
     /// [`Damaged`] if it does not end on the page.
     #[inline]
     pub fn payload(&self, page: &[u8], at: usize) -> Result<(Payload, i64), Damaged> {
-        let short = if self.is_index { None } else { short_cell(page, at) };
-        match short {
-            Some((start, length, rowid))
-                if length <= self.local_max && start + length <= page.len() =>
-            {
-                Ok((Payload { length, start, end: start + length, overflow: 0 }, rowid))
-            }
-            _ => self.any_payload(page, at),
+        match self.short_payload(page, at) {
+            Some(found) => Ok(found),
+            None => self.any_payload(page, at),
         }
+    }
+
+    /// The same for a short cell of a table, see [`short_cell`]; `None` for others.
+    #[inline]
+    fn short_payload(&self, page: &[u8], at: usize) -> Option<(Payload, i64)> {
+        if self.is_index {
+            return None;
+        }
+        let (start, length, rowid) = short_cell(page, at)?;
+        let end = start + length;
+        (length <= self.local_max && end <= page.len())
+            .then_some((Payload { length, start, end, overflow: 0 }, rowid))
     }
 
     /// The same for every cell.
@@ -359,26 +366,23 @@ impl<'p> Cursor<'p> {
     /// Goes to this cell of the leaf, or to what comes after the leaf.
     #[inline]
     fn stand_in_leaf(&mut self, at: usize) -> Result<bool, Damaged> {
-        let Some((start, end, rowid)) = self.short_cell(at) else {
+        let Some((payload, rowid)) = self.short_payload(at) else {
             return self.stand_on_any_cell(at);
         };
         self.leaf.at = at;
         self.place = Place::Leaf;
-        self.payload = Payload { length: end - start, start, end, overflow: 0 };
-        self.rowid = rowid;
+        (self.payload, self.rowid) = (payload, rowid);
         Ok(true)
     }
 
-    /// Where the record of a cell of this leaf begins and ends, and its rowid, see [`short_cell`].
+    /// The record of a cell of this leaf and its rowid, see [`TreeOf::short_payload`].
     #[inline]
-    fn short_cell(&self, at: usize) -> Option<(usize, usize, i64)> {
-        if self.tree.is_index || at >= self.leaf.cells {
+    fn short_payload(&self, at: usize) -> Option<(Payload, i64)> {
+        if at >= self.leaf.cells {
             return None;
         }
         let page = self.leaf_page();
-        let (start, length, rowid) = short_cell(page, cell_at(page, Leaf::HEADER, at).ok()?)?;
-        let fits = length <= self.tree.local_max && start + length <= page.len();
-        fits.then_some((start, start + length, rowid))
+        self.tree.short_payload(page, cell_at(page, Leaf::HEADER, at).ok()?)
     }
 
     fn stand_on_any_cell(&mut self, at: usize) -> Result<bool, Damaged> {
@@ -389,7 +393,7 @@ impl<'p> Cursor<'p> {
         self.place = Place::Leaf;
         let page = self.leaf_page();
         let start = cell_at(page, Leaf::HEADER, at)?;
-        let (payload, rowid) = self.tree.payload(page, start)?;
+        let (payload, rowid) = self.tree.any_payload(page, start)?;
         (self.payload, self.rowid) = (payload, rowid);
         if self.payload.overflow != 0 {
             self.gather()?;
